@@ -1,0 +1,1 @@
+"""Adapters: the outside world, one SDK a module; files first."""

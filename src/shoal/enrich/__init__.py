@@ -1,0 +1,1 @@
+"""Enrichment: facts joined as of the event, and client, network and domain columns from versioned tables."""

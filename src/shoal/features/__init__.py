@@ -1,0 +1,1 @@
+"""Features: definitions, the exact window kernel and its state."""

@@ -1,0 +1,1 @@
+"""Policy: from rule matches and scores to a decision for each subject."""

@@ -1,0 +1,1 @@
+"""Rules: SQL conditions over columns, three-valued: matched, not, unknown."""

@@ -1,0 +1,1 @@
+"""Runtime: the only joint; wiring, writer, pipeline, commit, recovery, replay."""

@@ -1,0 +1,1 @@
+"""Settings: the documented knobs of one deployment, validated at the border."""

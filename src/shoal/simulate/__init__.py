@@ -1,0 +1,1 @@
+"""Simulate: a service, its users and its adversaries, as events with ground truth."""

@@ -1,0 +1,1 @@
+"""Storage: the journal's segments, decision segments and the relational store."""
