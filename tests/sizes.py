@@ -21,9 +21,7 @@ def problems() -> list[str]:
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     size = (node.end_lineno or node.lineno) - node.lineno + 1
                     if size > MAX_FUNCTION:
-                        found.append(
-                            f"{name}:{node.lineno}: {node.name} has {size} lines (at most {MAX_FUNCTION})"
-                        )
+                        found.append(f"{name}:{node.lineno}: {node.name} has {size} lines (at most {MAX_FUNCTION})")
     for package in sorted((ROOT / "src" / "shoal").rglob("__init__.py")):
         count = sum(1 for p in package.parent.glob("*.py") if p.name != "__init__.py")
         if count > MAX_MODULES and package.parent.name not in ("cli", "shoal"):

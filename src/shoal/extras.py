@@ -1,6 +1,7 @@
 """The one way to import an optional part.
 
-Heavy parts are extras of the distribution. `require` imports one or raises `MissingExtra` naming the command that installs it.
+Heavy parts are extras of the distribution. `require` imports one or raises `MissingExtra` naming the command that
+installs it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,9 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtra(
-            f"{module} is needed here; install it with: pip install 'shoal[{extra}]'"
-        ) from error
+        raise MissingExtra(f"{module} is needed here; install it with: pip install 'shoal[{extra}]'") from error
 
 
 def installed() -> dict[str, bool]:
     """Extra → whether all its modules can be found (without importing them)."""
-    return {
-        extra: all(importlib.util.find_spec(m) is not None for m in modules)
-        for extra, modules in EXTRAS.items()
-    }
+    return {extra: all(importlib.util.find_spec(m) is not None for m in modules) for extra, modules in EXTRAS.items()}

@@ -1,10 +1,13 @@
+# mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
 """The one keyed hash: a text becomes a 64-bit id, the same everywhere in one deployment. Hot path.
 
 Attackers choose strings, so the hash is keyed (SipHash-1-3, Aumasson and Bernstein, INDOCRYPT 2012; the 1-3 variant is
-the one Rust and CPython use for their tables). The 16-byte key is the deployment's secret, stored with the journal, in backups, never
+the one Rust and CPython use for their tables). The 16-byte key is the deployment's secret, stored with the journal,
+in backups, never
 rotated in place. 1e7 texts collide with odds 2.7e-6.
 
-An erased text is replaced by `ERASED_MARK` and the 16 hex digits of its id, so that ids outlive the text: `ids_of` reads such a
+An erased text is replaced by `ERASED_MARK` and the 16 hex digits of its id, so that ids outlive the text: `ids_of`
+reads such a
 text back as that very id. Readers refuse texts that begin with the mark, so it cannot be forged.
 """
 
@@ -29,7 +32,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @njit(inline="always")
-def _round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
+def _round(v0, v1, v2, v3):
     v0 = v0 + v1
     v1 = ((v1 << uint64(13)) | (v1 >> uint64(51))) ^ v0
     v0 = (v0 << uint64(32)) | (v0 >> uint64(32))
@@ -44,7 +47,7 @@ def _round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def siphash13(data, start, end, k0, k1):  # type: ignore[no-untyped-def]
+def siphash13(data, start, end, k0, k1):
     """SipHash-1-3 of `data[start:end]` (uint8) under the key (k0, k1), as a signed 64-bit integer."""
     v0 = k0 ^ uint64(0x736F6D6570736575)
     v1 = k1 ^ uint64(0x646F72616E646F6D)
@@ -74,7 +77,7 @@ def siphash13(data, start, end, k0, k1):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _is_erased(data, start, end, mark):  # type: ignore[no-untyped-def]
+def _is_erased(data, start, end, mark):
     if end - start != len(mark) + 16:
         return False
     for j in range(len(mark)):
@@ -84,7 +87,7 @@ def _is_erased(data, start, end, mark):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _hex_id(data, start):  # type: ignore[no-untyped-def]
+def _hex_id(data, start):
     value = uint64(0)
     for j in range(16):
         c = data[start + j]
@@ -94,7 +97,7 @@ def _hex_id(data, start):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _ids_of_buffers(data, offsets, mark, k0, k1, out):  # type: ignore[no-untyped-def]
+def _ids_of_buffers(data, offsets, mark, k0, k1, out):
     for row in range(len(out)):
         start = offsets[row]
         end = offsets[row + 1]
@@ -138,7 +141,8 @@ class Identity:
         return int(self.ids_of(pa.array([text], pa.string()))[0])
 
     def ids_of(self, texts: pa.Array) -> Int64s:
-        """The ids of an Arrow `string` array; [n] int64, 0 where the text is null (look at the null mask, not at the 0)."""
+        """The ids of an Arrow `string` array; [n] int64, 0 where the text is null (look at the null mask, not at the
+        0)."""
         out = np.zeros(len(texts), dtype=np.int64)
         if len(texts) == 0 or texts.null_count == len(texts):
             return out
@@ -146,11 +150,7 @@ class Identity:
             texts = texts.cast(pa.string())
         _, offsets_buffer, data_buffer = texts.buffers()
         offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-        data = (
-            np.frombuffer(data_buffer, dtype=np.uint8)
-            if data_buffer is not None and data_buffer.size
-            else _MARK[:0]
-        )
+        data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None and data_buffer.size else _MARK[:0]
         k0, k1 = self._halves
         _ids_of_buffers(data, offsets, _MARK, k0, k1, out)
         if texts.null_count:

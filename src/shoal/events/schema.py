@@ -1,7 +1,9 @@
 """The event table: its columns, their kinds and their meaning. Version 1.
 
-An event table is a `pyarrow.Table` whose columns are a subset of `EVENT_COLUMNS`, each of the Arrow type of its kind; **a column
-that is absent is null in every row**. Texts are `pa.string()`, times int64 microseconds UTC, so that a batch goes to the kernels without
+An event table is a `pyarrow.Table` whose columns are a subset of `EVENT_COLUMNS`, each of the Arrow type of its kind;
+**a column
+that is absent is null in every row**. Texts are `pa.string()`, times int64 microseconds UTC, so that a batch goes to
+the kernels without
 a copy. Readers produce `GIVEN` columns; the writer adds `FACT`, `ENRICHED` and `STAMP` ones and journals all of them.
 This module holds no state and knows no format.
 """
@@ -127,9 +129,7 @@ def _columns() -> tuple[ColumnSpec, ...]:
         spec("asn", integer, enriched, "autonomous system of the address"),
         spec("network_kind", text, enriched, "home, mobile, office, vpn, hosting, unknown"),
         spec("network", text, enriched, "/24 or /48 prefix of the address", entity=True),
-        spec(
-            "registered_domain", text, enriched, "domain registered under a public suffix (ICANN and private)"
-        ),
+        spec("registered_domain", text, enriched, "domain registered under a public suffix (ICANN and private)"),
         spec("domain_suffix", text, enriched, "the public suffix of the domain, private ones included"),
         spec("ua_family", text, enriched, "browser or client family"),
         spec("ua_version", text, enriched, "its major version"),
@@ -148,9 +148,7 @@ def _columns() -> tuple[ColumnSpec, ...]:
 
 EVENT_COLUMNS: tuple[ColumnSpec, ...] = _columns()
 BY_NAME: dict[str, ColumnSpec] = {column.name: column for column in EVENT_COLUMNS}
-GIVEN_COLUMNS: tuple[ColumnSpec, ...] = tuple(
-    c for c in EVENT_COLUMNS if c.role in (Role.GIVEN, Role.ENRICHED)
-)
+GIVEN_COLUMNS: tuple[ColumnSpec, ...] = tuple(c for c in EVENT_COLUMNS if c.role in (Role.GIVEN, Role.ENRICHED))
 """What a source may give: the given columns, and enriched ones that it knows itself."""
 ENTITY_COLUMNS: tuple[str, ...] = tuple(column.name for column in EVENT_COLUMNS if column.entity)
 

@@ -1,8 +1,11 @@
 """The Frame: one batch as kernels see it. Hot path.
 
-`values` is int64 [columns, capacity] (a float column holds float64 by bit view; a text column the keyed ids of `events.identity`; bool 0 or 1;
-times microseconds), `valid` is uint8 [columns, capacity], 1 where not null. Each row of the two matrices is one column and is contiguous. NaN and infinities
-are null. A Frame is owned by one pipeline and reused from batch to batch; `size` says how many rows count. Texts themselves are kept beside, as Arrow
+`values` is int64 [columns, capacity] (a float column holds float64 by bit view; a text column the keyed ids of
+`events.identity`; bool 0 or 1;
+times microseconds), `valid` is uint8 [columns, capacity], 1 where not null. Each row of the two matrices is one
+column and is contiguous. NaN and infinities
+are null. A Frame is owned by one pipeline and reused from batch to batch; `size` says how many rows count. Texts
+themselves are kept beside, as Arrow
 arrays, only for the columns on which a text function is called.
 """
 
@@ -78,7 +81,8 @@ class Frame:
     def fill(self, table: pa.Table, identity: Identity) -> None:
         """Load a table: columns of the layout that the table lacks become null, columns the layout lacks are ignored.
 
-        Grows the matrices when the table has more rows than their capacity. Columns of the layout that are computed later (features, …) are
+        Grows the matrices when the table has more rows than their capacity. Columns of the layout that are computed
+        later (features, …) are
         simply overwritten afterwards.
         """
         self.size = table.num_rows
@@ -129,7 +133,4 @@ class Frame:
             raw = raw.view(np.float64)
         elif kind is Kind.BOOL:
             raw = raw.astype(np.bool_)
-        return [
-            value if ok else None
-            for value, ok in zip(raw.tolist(), self.valid[row, : self.size], strict=True)
-        ]
+        return [value if ok else None for value, ok in zip(raw.tolist(), self.valid[row, : self.size], strict=True)]
