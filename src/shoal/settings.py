@@ -1,1 +1,50 @@
-"""Settings: the documented knobs of one deployment, validated at the border."""
+"""Settings: the documented knobs of one deployment, validated at the border.
+
+Read once, when a deployment is opened, from `shoal.toml` in its folder (unknown keys are refused); everything has a
+default
+that is right on a laptop. Nothing here is secret: the identity key has a file of its own.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shoal.errors import InvalidInput, Problem, Where, nearest_name
+
+
+class Settings(BaseModel):
+    """The knobs of one deployment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_rows: int = Field(32_768, ge=1, le=1_048_576, description="rows decided and committed together")
+    lateness_s: float = Field(900.0, ge=0, description="an event further behind the largest time so far is late")
+    skew_s: float = Field(300.0, ge=0, description="how far a live event's time may lie ahead of its receipt")
+    dedupe_horizon_s: float = Field(72 * 3600.0, ge=0, description="how long an event id is remembered (journal time)")
+    segment_bytes: int = Field(256 << 20, ge=64 << 10, description="size at which a journal segment is sealed")
+    snapshot_rows: int = Field(4_000_000, ge=1, description="events between two snapshots of the engine's state")
+    sample_one_in: int = Field(256, ge=1, description="share of `allow` decisions whose features are stored")
+    sort_memory_bytes: int = Field(2 << 30, ge=16 << 20, description="memory for sorting a finite file by time")
+    enrichment: tuple[str, ...] = Field((), description="MMDB files and CSVs of ranges used by the writer")
+
+
+def read_settings(path: Path) -> Settings:
+    """Read `path` (TOML) if it exists, else the defaults. Raises `InvalidInput` with every problem of the file."""
+    if not path.exists():
+        return Settings()  # type: ignore[call-arg]
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(Problem("settings.syntax", str(error), Where(str(path)))) from error
+    except ValidationError as error:
+        raise InvalidInput([_problem(path, detail) for detail in error.errors()]) from error
+
+
+def _problem(path: Path, detail: object) -> Problem:
+    assert isinstance(detail, dict)
+    name = ".".join(str(part) for part in detail["loc"])
+    near = nearest_name(name, Settings.model_fields) if detail["type"] == "extra_forbidden" else ""
+    return Problem("settings.value", str(detail["msg"]), Where(str(path), path=name), nearest=near)

@@ -1,0 +1,219 @@
+"""The commit: from the engine's outcome of a group to durable decisions. Hot path.
+
+Order (DESIGN.md section 2): the journal frame is synced already; the decision segment is synced next; then one store
+transaction takes the
+position, the segment's mark, the ledger's counts, the source's place, the decisions above `allow` and the outbox.
+After a crash nothing
+is lost and nothing is decided twice. A decision segment holds for every event its tier and rule bits, and for decisions
+at `watch` and above and a stated sample of the rest the feature values (`features`: F int64 words, then F validity
+bytes).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from shoal.events.schema import Flag
+from shoal.policy.policy import rule_indices
+from shoal.runtime.bodies import one_chunk
+from shoal.runtime.engine import Engine, Outcome
+from shoal.runtime.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, STARTED
+from shoal.storage.decisions import DecisionLog
+from shoal.storage.frames import Group
+from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
+
+_COUNTED = {FACTS: "facts", LABELS: "labels", DEAD: "dead_lettered", CONFLICT_KIND: "dead_lettered"}
+_json = msgspec.json.Encoder()
+
+
+@dataclass
+class Totals:
+    """What has gone through since the start of this process."""
+
+    events: int = 0
+    tiers: Counter[int] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    actions: int = 0
+
+
+class Committer:
+    """Makes outcomes durable. Owns the places in the sources that were read."""
+
+    def __init__(self, log: DecisionLog, store: Store, *, sample_one_in: int) -> None:
+        self._log = log
+        self._store = store
+        self._sample = sample_one_in
+        self.source, started = "", -1
+        self._places: dict[str, int] = {}
+        self._finished: set[str] = set()
+        for offset in store.read_offsets():
+            if offset.partition == "place":
+                self._places[offset.source] = offset.offset
+            elif offset.partition == "finished":
+                self._finished.add(offset.source)
+            elif offset.partition == "started" and offset.offset > started:
+                self.source, started = offset.source, offset.offset
+        self.totals = Totals()
+
+    def place_of(self, source: str) -> int | None:
+        """How many records of a source were committed; None where it was never started."""
+        return self._places.get(source)
+
+    def finished(self, source: str) -> bool:
+        """Whether the source was read to its end."""
+        return source in self._finished
+
+    def commit(self, group: Group, outcome: Outcome | None, engine: Engine) -> None:
+        """Make one group durable; `outcome` is None where the group has no events."""
+        ledger, offsets = self._count(group)
+        decisions: list[DecisionRow] = []
+        outbox: list[OutboxRow] = []
+        if outcome is not None:
+            self._log.append(decision_table(outcome, self._sample))
+            decisions, outbox = rows_of(outcome, engine)
+            self.totals.events += outcome.table.num_rows
+            tiers, counts = np.unique(outcome.decisions.tier, return_counts=True)
+            self.totals.tiers.update(dict(zip(tiers.tolist(), counts.tolist(), strict=True)))
+            self.totals.actions += len(outbox)
+        mark = self._log.sync()
+        self._store.commit(
+            CommitBatch(
+                from_seq=group.first_seq,
+                position=StorePosition(group.last_seq + 1, mark.segment, mark.length, mark.crc),
+                ledger=ledger,
+                offsets=offsets,
+                decisions=decisions,
+                outbox=outbox,
+            )
+        )
+
+    def _count(self, group: Group) -> tuple[Mapping[str, Mapping[str, int]], list[SourceOffset]]:
+        counts: Counter[str] = Counter()
+        own: Counter[str] = Counter()
+        offsets = []
+        if group.events is not None:
+            rows = group.events.table.num_rows
+            flags = np.asarray(one_chunk(group.events.table, "flags"))
+            counts["decided"], counts["read"] = rows, rows
+            for name, flag in (("late", Flag.LATE), ("behind", Flag.BEHIND), ("clamped", Flag.CLAMPED)):
+                counts[name] = int(np.count_nonzero(flags & int(flag)))
+        if group.duplicates is not None:
+            counts["duplicate"] = len(group.duplicates.seqs)
+            counts["read"] += len(group.duplicates.seqs)
+        for frame in group.controls:
+            own["control"] += 1
+            if frame.kind in _COUNTED:
+                counts[_COUNTED[frame.kind]] += 1
+                counts["read"] += 1
+                counts["conflict"] += frame.kind == CONFLICT_KIND
+            elif frame.kind == STARTED:
+                self.source = str(frame.body["source"])
+                self._places.setdefault(self.source, 0)
+                offsets.append(SourceOffset(self.source, "started", frame.seq))
+                offsets.append(SourceOffset(self.source, "place", self._places[self.source]))
+            elif frame.kind == FINISHED:
+                self._finished.add(self.source)
+                offsets.append(SourceOffset(self.source, "finished", frame.seq))
+        self.totals.counts.update(counts)
+        if counts["read"]:
+            self._places[self.source] = self._places.get(self.source, 0) + counts["read"]
+            offsets.append(SourceOffset(self.source, "place", self._places[self.source]))
+        ledger = {self.source: {k: v for k, v in counts.items() if v}, "": {k: v for k, v in own.items() if v}}
+        return {source: found for source, found in ledger.items() if found}, offsets
+
+
+def decision_table(outcome: Outcome, sample_one_in: int) -> pa.Table:
+    """The rows of a decision segment."""
+    decisions = outcome.decisions
+    seq = outcome.seq
+    columns: dict[str, Any] = {
+        "seq": pa.array(seq),
+        "tier": pa.array(decisions.tier),
+        "enforced": pa.array(decisions.enforced),
+        "provisional": pa.array(decisions.provisional),
+    }
+    for name, words in (("matched", decisions.matched), ("unknown", decisions.unknown)):
+        for word in range(words.shape[1]):
+            columns[f"{name}_{word}"] = pa.array(np.ascontiguousarray(words[:, word]))
+    chosen = np.flatnonzero((decisions.tier > 0) | (seq % sample_one_in == 0))
+    columns["features"] = _vectors(outcome, chosen)
+    return pa.table(columns)
+
+
+def _vectors(outcome: Outcome, chosen: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Array:
+    size = outcome.table.num_rows
+    values = np.ascontiguousarray(outcome.features.values[:, chosen].T)
+    valid = np.ascontiguousarray(outcome.features.valid[:, chosen].T).astype(np.uint8)
+    width = values.shape[1] * 9
+    data = np.concatenate([values.view(np.uint8).reshape(len(chosen), -1), valid], axis=1)
+    present = np.zeros(size, dtype=bool)
+    present[chosen] = True
+    offsets = np.concatenate(([0], np.cumsum(present * width))).astype(np.int32)
+    mask = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
+    return pa.Array.from_buffers(pa.binary(), size, [mask, pa.py_buffer(offsets), pa.py_buffer(data.tobytes())])
+
+
+def rows_of(outcome: Outcome, engine: Engine) -> tuple[list[DecisionRow], list[OutboxRow]]:
+    """The store's rows of a batch: one decision for each hit above `allow`, one outbox row for each action planned."""
+    hits, planned = outcome.decisions.hits, outcome.decisions.outbox
+    if not len(hits):
+        return [], []
+    policy, pack = engine.policy, engine.pack
+    ids = [rule.id for rule in pack.rules]
+    event_ids = outcome.table.column("event_id").take(pa.array(hits.row)).to_pylist()
+    actions: dict[int, list[str]] = {}
+    outbox = []
+    for k in range(len(planned)):
+        hit, name = int(planned.hit[k]), policy.actions[int(planned.action[k])]
+        actions.setdefault(hit, []).append(name)
+        outbox.append(
+            OutboxRow(
+                policy.kinds[int(planned.kind[k])],
+                int(planned.subject[k]),
+                name,
+                int(planned.seq[k]),
+                int(planned.as_of[k]),
+                planned.text[k],
+                policy.threats[int(hits.threat[hit])],
+                int(hits.tier[hit]),
+                int(planned.until[k]),
+                "planned",
+                "{}",
+            )
+        )
+    cache: dict[bytes, str] = {}
+    decisions = []
+    for k in range(len(hits)):
+        if not hits.tier[k]:
+            continue
+        words = hits.rules[k]
+        key = words.tobytes()
+        rules = cache.get(key)
+        if rules is None:
+            rules = cache[key] = _json.encode([ids[r] for r in rule_indices(words)]).decode()
+        reasons = hits.reasons.get(k)
+        decisions.append(
+            DecisionRow(
+                int(hits.seq[k]),
+                0,
+                int(hits.as_of[k]),
+                event_ids[k],
+                policy.kinds[int(hits.kind[k])],
+                hits.text[k],
+                int(hits.subject[k]),
+                policy.threats[int(hits.threat[k])],
+                int(hits.tier[k]),
+                rules,
+                _json.encode(reasons).decode() if reasons else "[]",
+                _json.encode(actions[k]).decode() if k in actions else "[]",
+                pack.hash,
+            )
+        )
+    return decisions, outbox

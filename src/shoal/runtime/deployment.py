@@ -1,0 +1,218 @@
+"""A deployment, opened: journal, store, decisions, engine and writer wired together, and brought to one position.
+
+The only joint of the house. On open, torn tails are cut and reported, decision segments are cut back to the length
+that the store
+recorded, a store ahead of its journal is refused, and journal records past the store's position are decided and
+committed.
+All state that is not on disk (features, leases, facts, duplicates) is built from the newest usable snapshot and the
+journal behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoal.enrich.enricher import Enricher
+from shoal.enrich.facts import FactTable
+from shoal.enrich.tables import read_table
+from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
+from shoal.packs.load import builtin_folder, load_pack
+from shoal.packs.pack import Pack
+from shoal.runtime.commit import Committer
+from shoal.runtime.engine import Engine
+from shoal.runtime.home import Home
+from shoal.runtime.publish import pack_body, pack_of
+from shoal.runtime.writer import PACKS, Writer
+from shoal.storage.decisions import DecisionLog, DecisionMark
+from shoal.storage.dedupe import DedupeIndex
+from shoal.storage.frames import Group
+from shoal.storage.journal import Journal
+from shoal.storage.store import Store
+
+KEPT_SNAPSHOTS = 2
+
+
+@dataclass
+class Deployment:
+    """An opened deployment; close it. Made by `open_deployment`."""
+
+    home: Home
+    journal: Journal
+    store: Store
+    log: DecisionLog
+    committer: Committer
+    writer: Writer
+    history_complete: bool
+    engine: Engine | None = None
+    notes: list[str] = field(default_factory=list)
+    _since_snapshot: int = 0
+    _facts_since: int = 0
+
+    @property
+    def running(self) -> Engine:
+        """The engine; a pack must have been published."""
+        if self.engine is None:
+            raise InvalidInput(Problem("pack.none", "no pack was published here", hint="name one with --pack"))
+        return self.engine
+
+    def publish(self, folder: Path) -> Pack:
+        """Put the pack in `folder` in force, unless it is already; it then takes over with a warm-up over the
+        journal."""
+        pack = load_pack(folder)
+        if self.engine is not None and self.engine.pack.hash == pack.hash:
+            return pack
+        self.process(self.writer.control(PACKS, pack_body(folder, pack)))
+        return pack
+
+    def process(self, group: Group) -> None:
+        """Decide and commit one group of the journal."""
+        for frame in group.controls:
+            if frame.kind == PACKS:
+                self.engine = self.build(pack_of(frame.body), frame.seq)
+        outcome = None
+        if group.events is not None:
+            outcome = self.running.decide(group.events.table)
+            self._since_snapshot += group.events.table.num_rows
+        self.committer.commit(group, outcome, self.running)
+        if self._since_snapshot >= self.home.settings.snapshot_rows:
+            self.snapshot(group.last_seq + 1)
+
+    def build(self, pack: Pack, until: int) -> Engine:
+        """An engine of `pack` with the state that the journal's records before `until` give it."""
+        folder = self.home.folder / "state"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        engine = Engine(pack, self.home.identity, history_complete=self.history_complete, folder=folder)
+        start = self.journal.first_seq
+        for path in reversed(self._snapshots("engine-")):
+            position = int(path.name.removeprefix("engine-"))
+            if position <= until:
+                try:
+                    start = engine.restore(path)
+                    break
+                except ShoalError as error:
+                    self.notes.append(f"snapshot {path.name} is not used: {error}")
+        for group in self.journal.read_groups(start, until):
+            if group.events is not None:
+                engine.decide(group.events.table)
+        return engine
+
+    def _snapshots(self, prefix: str) -> list[Path]:
+        if not self.home.snapshots.exists():
+            return []
+        found = [
+            path for path in self.home.snapshots.iterdir() if path.name.startswith(prefix) and path.suffix != ".tmp"
+        ]
+        return sorted(found, key=lambda path: int(path.name.removeprefix(prefix)))
+
+    def snapshot(self, position: int) -> None:
+        """Write the engine's state down, behind the records below `position`."""
+        self._since_snapshot = 0
+        self.home.snapshots.mkdir(exist_ok=True)
+        target = self.home.snapshots / f"engine-{position}"
+        aside = target.with_suffix(".tmp")
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
+        self.running.snapshot(aside, position)
+        os.replace(aside, target)
+        for old in self._snapshots("engine-")[:-KEPT_SNAPSHOTS]:
+            shutil.rmtree(old)
+
+    def note_facts(self, group: Group) -> None:
+        """Called by the writer's thread for each group: now and then writes the fact table down."""
+        self._facts_since += group.last_seq + 1 - group.first_seq
+        if self._facts_since < self.home.settings.snapshot_rows:
+            return
+        self._facts_since = 0
+        self.home.snapshots.mkdir(exist_ok=True)
+        target = self.home.snapshots / f"facts-{group.last_seq + 1}"
+        aside = target.with_suffix(".tmp")
+        with aside.open("wb") as stream:
+            stream.write(self.writer.facts.snapshot())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, target)
+        for old in self._snapshots("facts-")[:-KEPT_SNAPSHOTS]:
+            old.unlink()
+
+    def recover(self, progress: Callable[[str], None]) -> None:
+        """Bring engine, facts, store and journal to one position."""
+        for cut in self.journal.cuts:
+            self.notes.append(f"journal {cut.file}: {cut.cut_bytes} bytes of a torn tail were cut ({cut.reason})")
+        self.store.check_against(self.journal.next_seq)
+        position = self.store.position()
+        mark = position and DecisionMark(position.decision_segment, position.decision_length, position.decision_crc)
+        cut_bytes = self.log.cut_to(mark)
+        if cut_bytes:
+            self.notes.append(f"decisions: {cut_bytes} bytes past the store's position were cut")
+        done = position.next_seq if position else 0
+        if self.journal.next_seq:
+            progress("reading the journal back")
+            self._recover_facts()
+            self._recover_engine(done)
+        behind = self.journal.next_seq - done
+        if behind:
+            progress(f"deciding {behind:,} records that were journalled and not yet committed")
+            for group in self.journal.read_groups(done):
+                self.process(group)
+            self.notes.append(f"{behind:,} journalled records were decided on start")
+
+    def _recover_facts(self) -> None:
+        start = self.journal.first_seq
+        for path in reversed(self._snapshots("facts-")):
+            try:
+                self.writer.facts.restore(path.read_bytes())
+                start = int(path.name.removeprefix("facts-"))
+                break
+            except ShoalError as error:
+                self.notes.append(f"snapshot {path.name} is not used: {error}")
+        if start > self.journal.next_seq:
+            raise Corrupt(f"a fact snapshot stands at {start}, ahead of the journal's {self.journal.next_seq}")
+        for group in self.journal.read_groups(start):
+            self.writer.follow(group)
+
+    def _recover_engine(self, done: int) -> None:
+        published = None
+        for group in self.journal.read_groups(self.journal.first_seq, done):
+            for frame in group.controls:
+                if frame.kind == PACKS:
+                    published = frame
+        if published is not None:
+            self.engine = self.build(pack_of(published.body), done)
+
+    def close(self) -> None:
+        """Let go of locks and files."""
+        self.log.close()
+        self.store.close()
+        self.journal.close()
+
+
+def open_deployment(
+    home: Home, *, history_complete: bool, progress: Callable[[str], None] = lambda _: None
+) -> Deployment:
+    """Open and recover a deployment for writing. Raises `Temporary` when another process has it open."""
+    settings = home.settings
+    journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)
+    try:
+        tables = [read_table(Path(path)) for path in settings.enrichment]
+        dedupe = DedupeIndex.open(journal, horizon_us=round(settings.dedupe_horizon_s * 1e6))
+        facts = FactTable(home.identity)
+        store = Store.open(home.store)
+        log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
+        committer = Committer(log, store, sample_one_in=settings.sample_one_in)
+        writer = Writer(journal, dedupe, facts, Enricher(tables), round(settings.lateness_s * 1e6))
+        deployment = Deployment(home, journal, store, log, committer, writer, history_complete)
+        deployment.recover(progress)
+    except BaseException:
+        journal.close()
+        raise
+    return deployment
+
+
+def find_pack(name: str) -> Path:
+    """The folder of a pack: a path, or the name of one that ships with Shoal."""
+    return Path(name) if "/" in name or Path(name).is_dir() else builtin_folder(name)

@@ -1,0 +1,167 @@
+"""The engine: a compiled pack that decides stamped batches. Hot path.
+
+`decide(batch) -> batch with more columns`, deterministic: it reads the stamps that the writer made and never a clock,
+the network or a random
+source, so live, replay, backtest and training are this one class on the same records. It owns the state of features
+and policy, and can write it
+down and take it back. Results do not depend on how the journal was cut into batches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shoal.errors import Unsupported
+from shoal.events.attributes import extract
+from shoal.events.identity import Identity
+from shoal.expressions.compile import Scope, compile_expression
+from shoal.expressions.frame import Frame, Layout
+from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
+from shoal.packs.pack import Pack
+from shoal.policy.decisions import Decisions
+from shoal.policy.policy import PolicyEngine
+from shoal.ranges.lists import NamedList
+from shoal.rules.rules import Matches, RuleSet
+from shoal.runtime.bodies import one_chunk
+
+SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the engine says of one batch. `frame` is reused by the next batch: read it before."""
+
+    table: pa.Table
+    frame: Frame
+    features: FeatureBlock
+    matches: Matches
+    decisions: Decisions
+
+    @property
+    def seq(self) -> npt.NDArray[np.int64]:
+        """Sequence numbers of the rows."""
+        return np.asarray(one_chunk(self.table, "seq"))
+
+
+class Engine:
+    """One pack, compiled for one deployment's identity."""
+
+    def __init__(
+        self,
+        pack: Pack,
+        identity: Identity,
+        *,
+        history_complete: bool,
+        folder: Path | None = None,
+        capacity: int = 32_768,
+    ) -> None:
+        self.pack = pack
+        self.identity = identity
+        self.lists: Mapping[str, NamedList] = {
+            name: NamedList.of(name, definition.entries, definition.version) for name, definition in pack.lists.items()
+        }
+        used = used_columns(pack)
+        self.event_layout = Layout.of({name: kind for name, kind in pack.event_columns.items() if name in used})
+        self.features = FeatureEngine(
+            pack.features,
+            self.event_layout,
+            identity,
+            self.lists,
+            history_complete=history_complete,
+            folder=folder,
+        )
+        self.layout = self.event_layout.with_columns(dict(zip(self.features.names, self.features.kinds, strict=True)))
+        self.rules = RuleSet(pack.rules, self.layout, identity, self.lists)
+        self.policy = PolicyEngine(pack.policy, self.rules, self.layout, identity, self.lists)
+        self._attributes = {a.name: (a.path, a.kind) for a in pack.attributes.values() if a.name in used}
+        self._frame = Frame.empty(self.layout, capacity)
+        self._first_feature = len(self.event_layout.names)
+
+    def decide(self, table: pa.Table) -> Outcome:
+        """Decide a batch of stamped events, in seq order and behind all earlier ones."""
+        frame = self._frame
+        if self._attributes:
+            table = extract(table, self._attributes)
+        frame.fill(table, self.identity)
+        stamps = stamps_of(table)
+        start = self._first_feature
+        block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
+        matches = self.rules.match(frame)
+        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps))
+
+    def warm(self) -> None:
+        """Compile all kernels (seconds the first time, then from the cache)."""
+        self.features.warm()
+        self.policy.warm()
+
+    def snapshot(self, folder: Path, position: int) -> None:
+        """Write the state behind the journal's first `position` records into the new folder `folder`."""
+        folder.mkdir(parents=True)
+        self.features.snapshot(folder / "features", position)
+        (folder / "policy.bin").write_bytes(self.policy.snapshot())
+        mark = {"format": SNAPSHOT_FORMAT, "version": SNAPSHOT_VERSION, "position": position, "pack": self.pack.hash}
+        with (folder / "engine.json").open("w", encoding="utf-8") as stream:
+            json.dump(mark, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def restore(self, folder: Path) -> int:
+        """Take the state of a snapshot; returns its position. Raises `Unsupported` for another version or pack."""
+        mark: dict[str, Any] = json.loads((folder / "engine.json").read_text(encoding="utf-8"))
+        if (mark.get("format"), mark.get("version")) != (SNAPSHOT_FORMAT, SNAPSHOT_VERSION):
+            raise Unsupported(f"{folder}: {mark.get('format')} version {mark.get('version')}")
+        if mark["pack"] != self.pack.hash:
+            raise Unsupported(f"{folder}: a snapshot of pack {mark['pack']}, not of {self.pack.hash}")
+        self.features.restore(folder / "features")
+        self.policy.restore((folder / "policy.bin").read_bytes())
+        return int(mark["position"])
+
+
+def stamps_of(table: pa.Table) -> Stamps:
+    """The stamps of a table of stamped events, as the kernels read them."""
+    size = table.num_rows
+    shoal = np.zeros(size, dtype=np.uint8)
+    if "cause" in table.column_names:
+        cause = one_chunk(table, "cause")
+        if cause.null_count < size:
+            shoal[:] = np.asarray(pa.compute.fill_null(pa.compute.equal(cause, "shoal"), False))
+    numbers = {name: np.asarray(one_chunk(table, name)) for name in ("seq", "as_of", "time", "flags")}
+    return Stamps(shoal=shoal, **numbers)
+
+
+def used_columns(pack: Pack) -> set[str]:
+    """Event columns and attributes that anything in the pack reads."""
+    events = pack.event_columns
+    every = events | {definition.id: definition.kind for definition in pack.features}
+    lists = frozenset(pack.lists)
+    used: set[str] = set()
+    for definition in pack.features:
+        used.update(definition.key)
+        for text, columns in ((definition.where, events), (definition.value, events), (definition.expression, every)):
+            if text:
+                used |= compile_expression(text, Scope(columns, lists), definition.origin).columns
+        if definition.operation == "speed":
+            used |= {"lat", "lon"}
+    for rule in pack.rules:
+        used |= compile_expression(rule.condition, Scope(every, lists), rule.origin).columns
+        used |= {rule.subject, "event_id", "cause"}
+        used |= set(placeholders(rule.reason))
+    used |= {entry.column for entry in pack.policy.allow}
+    used |= {action.on for threat in pack.policy.threats.values() for action in threat.actions if action.on}
+    return used & set(events)
+
+
+def placeholders(template: str) -> list[str]:
+    """Columns named in a reason template."""
+    import string
+
+    return [name.split(":")[0] for _, name, _, _ in string.Formatter().parse(template) if name]

@@ -1,0 +1,121 @@
+"""The pipeline: source, writer and engine, each in a thread of its own, over bounded queues. Hot path.
+
+Decoding, journalling (with its sync) and deciding of different groups overlap; the kernels and Arrow let go of the
+interpreter's lock. A
+failure in any thread stops the others and is raised in the caller's. Interrupting is safe at any point: what the
+journal acknowledged is
+kept and decided, by this process or by the next one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from shoal.runtime.bodies import one_chunk
+from shoal.runtime.deployment import Deployment
+from shoal.runtime.order import Ordered
+
+Item = TypeVar("Item")
+DEPTH = 3
+
+
+class _Stage(Generic[Item]):
+    """An iterable that is consumed ahead of time in a thread."""
+
+    def __init__(self, items: Iterable[Item], name: str) -> None:
+        self._queue: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(DEPTH)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(items,), name=name, daemon=True)
+        self._thread.start()
+
+    def _put(self, item: tuple[Item | None, BaseException | None]) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _work(self, items: Iterable[Item]) -> None:
+        try:
+            for item in items:
+                if not self._put((item, None)):
+                    return
+            self._put((None, None))
+        except BaseException as error:  # handed to the consumer, where it is raised
+            self._put((None, error))
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            item, error = self._queue.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def feed(
+    deployment: Deployment,
+    blocks: Iterable[Ordered],
+    *,
+    skip: int = 0,
+    max_time: int | None = None,
+    done: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Write, decide and commit all blocks, without their first `skip` records; returns how many records went through.
+
+    `max_time`: the latest time that an event of a finite source may have, µs; without it, each event's `received`
+    plus the skew.
+    `done` is called with the number of records of each committed group.
+    """
+    rows = deployment.home.settings.batch_rows
+    ordered = _Stage(_cut(blocks, skip, rows), "shoal-decode")
+    groups = _Stage(_written(deployment, ordered, max_time), "shoal-write")
+    total = 0
+    try:
+        for group in groups:
+            deployment.process(group)
+            count = group.last_seq + 1 - group.first_seq
+            total += count
+            done(count)
+    finally:
+        groups.close()
+        ordered.close()
+    return total
+
+
+def _cut(blocks: Iterable[Ordered], skip: int, rows: int) -> Iterator[Ordered]:
+    place = 0
+    for block in blocks:
+        start = max(0, skip - place)
+        place += block.records
+        while start < block.records:
+            stop = min(start + rows, block.records)
+            yield block.between(start, stop)
+            start = stop
+
+
+def _written(deployment: Deployment, blocks: Iterable[Ordered], max_time: int | None) -> Iterator[object]:
+    skew = round(deployment.home.settings.skew_s * 1e6)
+    for block in blocks:
+        if max_time is not None:
+            bound: object = max_time
+        elif "received" in block.events.column_names:
+            bound = np.asarray(one_chunk(block.events, "received").fill_null(2**62)) + skew
+        else:
+            bound = 2**62
+        group = deployment.writer.write(block, bound)  # type: ignore[arg-type]
+        if group is not None:
+            deployment.note_facts(group)
+            yield group
