@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
@@ -46,7 +47,6 @@ class Deployment:
     log: DecisionLog
     committer: Committer
     writer: Writer
-    history_complete: bool
     engine: Engine | None = None
     notes: list[str] = field(default_factory=list)
     _since_snapshot: int = 0
@@ -59,20 +59,20 @@ class Deployment:
             raise InvalidInput(Problem("pack.none", "no pack was published here", hint="name one with --pack"))
         return self.engine
 
-    def publish(self, folder: Path) -> Pack:
+    def publish(self, folder: Path, *, history_complete: bool) -> Pack:
         """Put the pack in `folder` in force, unless it is already; it then takes over with a warm-up over the
         journal."""
         pack = load_pack(folder)
-        if self.engine is not None and self.engine.pack.hash == pack.hash:
-            return pack
-        self.process(self.writer.control(PACKS, pack_body(folder, pack)))
+        engine = self.engine
+        if engine is None or engine.pack.hash != pack.hash or engine.history_complete != history_complete:
+            self.process(self.writer.control(PACKS, pack_body(folder, pack, history_complete=history_complete)))
         return pack
 
     def process(self, group: Group) -> None:
         """Decide and commit one group of the journal."""
         for frame in group.controls:
             if frame.kind == PACKS:
-                self.engine = self.build(pack_of(frame.body), frame.seq)
+                self.engine = self.build(frame.body, frame.seq)
         outcome = None
         if group.events is not None:
             outcome = self.running.decide(group.events.table)
@@ -81,12 +81,13 @@ class Deployment:
         if self._since_snapshot >= self.home.settings.snapshot_rows:
             self.snapshot(group.last_seq + 1)
 
-    def build(self, pack: Pack, until: int) -> Engine:
-        """An engine of `pack` with the state that the journal's records before `until` give it."""
+    def build(self, published: Mapping[str, Any], until: int) -> Engine:
+        """An engine of a published pack with the state that the journal's records before `until` give it."""
         folder = self.home.folder / "state"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        engine = Engine(pack, self.home.identity, history_complete=self.history_complete, folder=folder)
+        complete = published["history"] == "complete"
+        engine = Engine(pack_of(published), self.home.identity, history_complete=complete, folder=folder)
         start = self.journal.first_seq
         for path in reversed(self._snapshots("engine-")):
             position = int(path.name.removeprefix("engine-"))
@@ -182,7 +183,7 @@ class Deployment:
                 if frame.kind == PACKS:
                     published = frame
         if published is not None:
-            self.engine = self.build(pack_of(published.body), done)
+            self.engine = self.build(published.body, done)
 
     def close(self) -> None:
         """Let go of locks and files."""
@@ -205,7 +206,7 @@ def open_deployment(
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
         committer = Committer(log, store, sample_one_in=settings.sample_one_in)
         writer = Writer(journal, dedupe, facts, Enricher(tables), round(settings.lateness_s * 1e6))
-        deployment = Deployment(home, journal, store, log, committer, writer, history_complete)
+        deployment = Deployment(home, journal, store, log, committer, writer)
         deployment.recover(progress)
     except BaseException:
         journal.close()

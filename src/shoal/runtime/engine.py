@@ -66,6 +66,7 @@ class Engine:
     ) -> None:
         self.pack = pack
         self.identity = identity
+        self.history_complete = history_complete
         self.lists: Mapping[str, NamedList] = {
             name: NamedList.of(name, definition.entries, definition.version) for name, definition in pack.lists.items()
         }
@@ -89,14 +90,17 @@ class Engine:
     def decide(self, table: pa.Table) -> Outcome:
         """Decide a batch of stamped events, in seq order and behind all earlier ones."""
         frame = self._frame
-        if self._attributes:
-            table = extract(table, self._attributes)
+        table = self.with_attributes(table)
         frame.fill(table, self.identity)
         stamps = stamps_of(table)
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
         matches = self.rules.match(frame)
         return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps))
+
+    def with_attributes(self, table: pa.Table) -> pa.Table:
+        """The table with the columns that the pack reads from `attributes`."""
+        return extract(table, self._attributes) if self._attributes else table
 
     def warm(self) -> None:
         """Compile all kernels (seconds the first time, then from the cache)."""

@@ -1,6 +1,7 @@
 """Publishing a pack: its files become one control record, so that every replay finds the pack as it stood.
 
-The record holds the name, version, hash and the text of every file. Reading it back writes the files to a temporary
+The record holds the name, version, hash, what is known of the time before (`history`) and the text of every file.
+Reading it back writes the files to a temporary
 folder and loads
 them with the one loader; a hash that differs is refused.
 """
@@ -19,14 +20,20 @@ from shoal.packs.pack import Pack
 _SUFFIXES = {".yaml", ".yml", ".txt"}
 
 
-def pack_body(folder: Path, pack: Pack) -> dict[str, Any]:
+def pack_body(folder: Path, pack: Pack, *, history_complete: bool) -> dict[str, Any]:
     """The body of the control record that publishes `pack`, read from `folder`."""
     files = {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix in _SUFFIXES
     }
-    return {"name": pack.name, "version": pack.version, "hash": pack.hash, "files": files}
+    return {
+        "name": pack.name,
+        "version": pack.version,
+        "hash": pack.hash,
+        "history": "complete" if history_complete else "unknown",
+        "files": files,
+    }
 
 
 def pack_of(body: Mapping[str, Any]) -> Pack:
