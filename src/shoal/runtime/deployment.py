@@ -192,9 +192,7 @@ class Deployment:
         self.journal.close()
 
 
-def open_deployment(
-    home: Home, *, history_complete: bool, progress: Callable[[str], None] = lambda _: None
-) -> Deployment:
+def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None) -> Deployment:
     """Open and recover a deployment for writing. Raises `Temporary` when another process has it open."""
     settings = home.settings
     journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)

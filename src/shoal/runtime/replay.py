@@ -83,9 +83,7 @@ def outcomes(
             yield group, (engine.decide(group.events.table) if group.events is not None else None), engine
 
 
-def replay(
-    home: Home, *, history_complete: bool, moved: Callable[[int, int], None] = lambda _a, _b: None
-) -> ReplayReport:
+def replay(home: Home, moved: Callable[[int, int], None] = lambda _a, _b: None) -> ReplayReport:
     """Check every stored decision; see the module's docstring."""
     report = ReplayReport()
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)

@@ -1,0 +1,41 @@
+"""The application: every verb registered in one place."""
+
+from __future__ import annotations
+
+import typer
+
+from shoal import __version__
+from shoal.cli import demo, doctor, explain, journal, pack, replay, run, simulate, warmup
+
+app = typer.Typer(
+    name="shoal",
+    help="Detects and stops account abuse on services where people keep and share files.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"shoal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Detects and stops account abuse on services where people keep and share files."""
+
+
+app.command("run")(run.run)
+app.command("replay")(replay.replay)
+app.command("explain")(explain.explain)
+app.command("doctor")(doctor.doctor)
+app.command("warmup")(warmup.warmup)
+app.command("simulate")(simulate.simulate)
+app.command("demo")(demo.demo)
+app.add_typer(journal.app, name="journal", help="Look at a deployment's journal.")
+app.add_typer(pack.app, name="pack", help="Check and test packs of features, rules and policy.")

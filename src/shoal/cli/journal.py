@@ -1,0 +1,68 @@
+"""`shoal journal verify | stats`: look at a journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from shoal.storage.journal import Journal
+
+app = typer.Typer(no_args_is_help=True)
+_HOME = typer.Argument(Path("shoal-data"), metavar="[DIR]", help="The deployment's folder.")
+
+
+def _open(home: Path) -> Journal:
+    from shoal.runtime.home import open_home
+    from shoal.storage.journal import Journal
+
+    opened = open_home(home, create=False)
+    return Journal.open(opened.journal, identity=opened.identity, read_only=True)
+
+
+@app.command()
+def verify(home: Path = _HOME) -> None:
+    """Check every frame's checksum, the numbering and the order of times (exit code 1 if anything is wrong)."""
+    from shoal.cli.show import out
+
+    journal = _open(home)
+    report = journal.verify()
+    journal.close()
+    out.print(
+        f"{report.segments} segments, {report.frames:,} frames, {report.bytes:,} bytes: {report.events:,} events, "
+        f"{report.duplicates:,} duplicates, {report.controls:,} control records"
+    )
+    for cut in report.cuts:
+        lost = ", acknowledged records are missing" if cut.lost_acknowledged else ""
+        out.print(f"torn tail in {cut.file}: {cut.cut_bytes:,} bytes ({cut.reason}){lost}", markup=False)
+    for problem in report.problems:
+        out.print(f"problem: {problem}", markup=False, style="red")
+    if not report.ok:
+        raise typer.Exit(1)
+    out.print("the journal is sound")
+
+
+@app.command()
+def stats(home: Path = _HOME) -> None:
+    """Show segments, bytes, records by kind and the range of times."""
+    from shoal.cli.show import moment, out
+
+    journal = _open(home)
+    found = journal.stats()
+    journal.close()
+    lines = {
+        "segments": f"{found.segments} ({found.sealed} sealed)",
+        "bytes": f"{found.bytes:,} ({found.bytes_per_event:.0f} an event), and {found.id_bytes:,} of id hashes",
+        "records": f"{found.first_seq:,} to {found.next_seq - 1:,} in {found.frames:,} frames",
+        "events": f"{found.events:,}",
+        "duplicates": f"{found.duplicates:,}",
+        "control records": ", ".join(f"{kind} {count:,}" for kind, count in found.control_kinds.items()) or "none",
+        "times": "none"
+        if found.first_time is None
+        else f"{moment(found.first_time)} to {moment(found.last_time or 0)}",
+        "erasures": f"{found.erasures}",
+    }
+    for name, text in lines.items():
+        out.print(f"{name:16} {text}", markup=False)

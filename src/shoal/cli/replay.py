@@ -1,0 +1,33 @@
+"""`shoal replay`: decide everything again and name every difference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def replay(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help="The deployment's folder.")) -> None:
+    """Decide the journal's records again and name every difference to the stored decisions (exit code 1 if any)."""
+    from shoal.cli.show import out, progress_bars
+    from shoal.runtime.home import open_home
+    from shoal.runtime.replay import replay as check
+
+    opened = open_home(home, create=False)
+    with progress_bars() as progress:
+        progress.stage("replaying")
+        report = check(opened, moved=progress.moved)
+    out.print(
+        f"replayed {report.events:,} events: {report.vectors:,} stored feature vectors and {report.decisions:,} decisions "
+        f"above allow compared; {report.count:,} differences"
+        + (f"; {report.erased:,} rows have erased texts and were left out" if report.erased else "")
+    )
+    for difference in report.differences:
+        out.print(
+            f"  seq {difference.seq} {difference.what}: stored {difference.stored}, replayed {difference.replayed}",
+            markup=False,
+        )
+    if report.count > len(report.differences):
+        out.print(f"  … and {report.count - len(report.differences):,} more")
+    if report.count:
+        raise typer.Exit(1)

@@ -1,0 +1,82 @@
+"""`shoal run`: files through the whole engine, then findings."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+import typer
+
+
+class FormatName(str, Enum):
+    """Formats that can be named; `auto` looks at the first bytes."""
+
+    auto = "auto"
+    native = "native"
+    ocsf = "ocsf"
+    cloudtrail = "cloudtrail"
+    m365 = "m365"
+
+
+class History(str, Enum):
+    """What is known of the time before the first record."""
+
+    complete = "complete"
+    unknown = "unknown"
+
+
+class Output(str, Enum):
+    """How findings are printed."""
+
+    table = "table"
+    ndjson = "ndjson"
+    ocsf = "ocsf"
+    summary = "summary"
+
+
+def run(
+    sources: list[str] = typer.Argument(..., metavar="SOURCE…", help="Files (plain, .gz, .zst), or - for standard
+    input."),
+    format: FormatName = typer.Option(FormatName.auto, "--format", "-f", help="What the files hold."),  # noqa: A002
+    pack: str = typer.Option("", "--pack", "-p", help="A pack's folder or name; default: the one for the format."),
+    home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder; made if absent."),
+    as_received: bool = typer.Option(False, "--as-received", help="Keep the files' order instead of sorting by time."),
+    history: History = typer.Option(History.complete, "--history", help="Whether the files hold all that ever happened."),
+    output: Output = typer.Option(Output.table, "--output", help="How findings are printed."),
+    top: int = typer.Option(20, "--top", min=1, help="How many findings are printed."),
+) -> None:
+    """Read SOURCE… once through the whole engine, commit every decision, and print the findings.
+
+    Run it again to go on where it stopped; what was read to its end is not read again.
+    """
+    from shoal.cli.findings import print_findings
+    from shoal.cli.show import err, progress_bars
+    from shoal.clock import SystemClock
+    from shoal.runtime.deployment import find_pack, open_deployment
+    from shoal.runtime.home import open_home
+    from shoal.runtime.run import check_paths, default_pack, guess_format, read_source
+
+    paths = [Path(source) for source in sources]
+    check_paths(paths)
+    name = guess_format(paths) if format is FormatName.auto else format.value
+    folder = find_pack(pack or default_pack(name))
+    opened = open_home(home, create=True)
+    with progress_bars() as progress:
+        deployment = open_deployment(opened, progress.stage)
+        try:
+            progress.stage("compiling the pack")
+            deployment.publish(folder, history_complete=history is History.complete)
+            deployment.running.warm()
+            read = read_source(
+                deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress
+            )
+            totals = deployment.committer.totals
+        finally:
+            deployment.close()
+    for note in deployment.notes:
+        err.print(f"note: {note}", markup=False)
+    if read.finished_before:
+        err.print(f"{read.source} was read to its end before ({read.before:,} records); nothing new", markup=False)
+    elif read.before:
+        err.print(f"went on behind {read.before:,} records of an earlier run", markup=False)
+    print_findings(opened, output=output.value, top=top, totals=totals)
