@@ -1,8 +1,9 @@
 """Scoring: caught, missed, touched, from hand-made truth."""
 
 import pyarrow as pa
-from shoal.runtime.scoring import DAY_US, Touch, score
 from shoal.storage.store import DecisionRow
+
+from shoal.runtime.scoring import DAY_US, Touch, score
 
 
 def row(seq: int, event_id: str, subject: str, tier: int, day: float, kind: str = "account") -> DecisionRow:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    subject: str = typer.Argument(..., metavar="EVENT_ID|SUBJECT", help="An event's id, or an account, address, link
-    …"),
+    subject: str = typer.Argument(..., metavar="EVENT_ID|SUBJECT", help="An event's id, or a subject."),
     home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder."),
     every: bool = typer.Option(False, "--all", help="Also rules that did not match and features that are null."),
 ) -> None:
@@ -75,7 +74,8 @@ def _print_event(explanation: Explanation) -> None:
     from shoal.cli.show import moment, out
 
     event = dict(explanation.event)
-    out.print(f"[bold]{event.get('type')}[/bold] at {moment(event.pop('time'))}, evaluated as of {moment(event.pop('as_of'))}")
+    time, as_of = moment(event.pop("time")), moment(event.pop("as_of"))
+    out.print(f"[bold]{event.get('type')}[/bold] at {time}, evaluated as of {as_of}")
     out.print(f"  decision   {explanation.tier}" + _enforced(explanation), markup=False)
     out.print(f"  record     seq {explanation.seq}, flags: {', '.join(explanation.flags) or 'none'}", markup=False)
     out.print(f"  pack       {explanation.pack}", markup=False)

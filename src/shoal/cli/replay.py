@@ -18,8 +18,8 @@ def replay(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
         progress.stage("replaying")
         report = check(opened, moved=progress.moved)
     out.print(
-        f"replayed {report.events:,} events: {report.vectors:,} stored feature vectors and {report.decisions:,} decisions "
-        f"above allow compared; {report.count:,} differences"
+        f"replayed {report.events:,} events: {report.vectors:,} stored feature vectors and "
+        f"{report.decisions:,} decisions above allow compared; {report.count:,} differences"
         + (f"; {report.erased:,} rows have erased texts and were left out" if report.erased else "")
     )
     for difference in report.differences:

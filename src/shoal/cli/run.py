@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 
-class FormatName(str, Enum):
+class FormatName(StrEnum):
     """Formats that can be named; `auto` looks at the first bytes."""
 
     auto = "auto"
@@ -18,14 +18,14 @@ class FormatName(str, Enum):
     m365 = "m365"
 
 
-class History(str, Enum):
+class History(StrEnum):
     """What is known of the time before the first record."""
 
     complete = "complete"
     unknown = "unknown"
 
 
-class Output(str, Enum):
+class Output(StrEnum):
     """How findings are printed."""
 
     table = "table"
@@ -35,13 +35,12 @@ class Output(str, Enum):
 
 
 def run(
-    sources: list[str] = typer.Argument(..., metavar="SOURCE…", help="Files (plain, .gz, .zst), or - for standard
-    input."),
+    sources: list[str] = typer.Argument(..., metavar="SOURCE…", help="Files (.gz and .zst too), or - for stdin."),
     format: FormatName = typer.Option(FormatName.auto, "--format", "-f", help="What the files hold."),  # noqa: A002
     pack: str = typer.Option("", "--pack", "-p", help="A pack's folder or name; default: the one for the format."),
     home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder; made if absent."),
     as_received: bool = typer.Option(False, "--as-received", help="Keep the files' order instead of sorting by time."),
-    history: History = typer.Option(History.complete, "--history", help="Whether the files hold all that ever happened."),
+    history: History = typer.Option(History.complete, "--history", help="Whether the files hold all there was."),
     output: Output = typer.Option(Output.table, "--output", help="How findings are printed."),
     top: int = typer.Option(20, "--top", min=1, help="How many findings are printed."),
 ) -> None:
@@ -67,9 +66,7 @@ def run(
             progress.stage("compiling the pack")
             deployment.publish(folder, history_complete=history is History.complete)
             deployment.running.warm()
-            read = read_source(
-                deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress
-            )
+            read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
             totals = deployment.committer.totals
         finally:
             deployment.close()
