@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from shoal.errors import Where
+from shoal.errors import InvalidInput, Problem, Where
 from shoal.events.identity import Identity
+from shoal.events.schema import Kind
+from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
-
-if TYPE_CHECKING:
-    from shoal.rules.reasons import Reason
+from shoal.expressions.program import ListLike, Program
+from shoal.rules.reasons import Reason, parse_reason
 
 OnUnknown = Literal["ignore", "match", "defer"]
 Matches = npt.NDArray[np.int8]
@@ -112,17 +113,65 @@ class RuleSet:
     """Columns whose texts the frame must carry for `match` and `render`."""
 
     def __init__(
-        self, rules: Sequence[Rule], layout: Layout, identity: Identity, lists: Mapping[str, Any] | None = None
+        self,
+        rules: Sequence[Rule],
+        layout: Layout,
+        identity: Identity,
+        lists: Mapping[str, ListLike] | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.rules, self.layout = tuple(rules), layout
+        lists = dict(lists or {})
+        kinds = dict(zip(layout.names, layout.kinds, strict=True))
+        self.expressions, self.reasons = compile_rules(self.rules, kinds, frozenset(lists))
+        self._program = Program(self.expressions, layout, identity, lists)
+        shown = {name for reason in self.reasons for name in reason.columns if kinds[name] is Kind.TEXT}
+        self.text_columns = self._program.text_columns | shown
+        self._cause = layout.index.get("cause", -1)
+        self._shoal = identity.id_of("shoal")
+        self._own = np.array([rule.include_shoal for rule in self.rules], dtype=np.bool_)
 
     def match(self, frame: Frame) -> Matches:
-        """int8 [R, n]: 1 matched, 0 not, 2 unknown."""
-        raise NotImplementedError
+        """int8 [R, n]: 1 matched, 0 not, 2 unknown. Rows that Shoal itself caused match no rule that does not ask for
+        them."""
+        values, valid = self._program.run(frame)
+        matches = np.where(valid != 0, values != 0, UNKNOWN).astype(np.int8)
+        if self._cause >= 0:
+            known = self._cause, slice(0, frame.size)
+            caused = (frame.valid[known] != 0) & (frame.values[known] == self._shoal)
+            if caused.any():
+                matches[np.ix_(~self._own, caused)] = NOT_MATCHED
+        return matches
 
     def render(self, rule: int, frame: Frame, row: int) -> str:
         """The reason of one rule on one row, in words."""
-        raise NotImplementedError
+        return self.reasons[rule].render(frame, row)
+
+
+def compile_rules(
+    rules: Sequence[Rule], kinds: Mapping[str, Kind], lists: frozenset[str]
+) -> tuple[tuple[Expression, ...], tuple[Reason, ...]]:
+    """Compile conditions and check reasons; raises `InvalidInput` with the problems of all rules together."""
+    scope = Scope(kinds, lists)
+    problems: list[Problem] = []
+    expressions, reasons = [], []
+    for rule in rules:
+        try:
+            expression = compile_expression(rule.condition, scope, rule.origin.at("condition"))
+            if expression.kind is not Kind.BOOL:
+                found = expression.kind.name.lower()
+                problems.append(
+                    Problem("rule.condition_kind", f"the condition is of kind {found}", rule.origin, allowed="bool")
+                )
+            expressions.append(expression)
+        except InvalidInput as error:
+            problems.extend(error.problems)
+        try:
+            reasons.append(parse_reason(rule.reason, kinds, rule.origin.at("reason")))
+        except InvalidInput as error:
+            problems.extend(error.problems)
+    if problems:
+        raise InvalidInput(problems)
+    return tuple(expressions), tuple(reasons)
 
 
 def pack_bits(flags: npt.NDArray[np.bool_]) -> Bits:
