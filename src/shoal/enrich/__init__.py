@@ -1,1 +1,7 @@
-"""Enrichment: facts joined as of the event, and client, network and domain columns from versioned tables."""
+"""Enrich: network, client and domain facts from versioned tables, and the join of keyed facts as of each event."""
+
+from shoal.enrich.enricher import Enricher
+from shoal.enrich.facts import FactTable, RejectedFact
+from shoal.enrich.tables import EnrichmentTable, read_table
+
+__all__ = ["EnrichmentTable", "Enricher", "FactTable", "RejectedFact", "read_table"]
