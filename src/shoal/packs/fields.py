@@ -36,7 +36,7 @@ def duration_us(text: str) -> int | None:
     value = float(found.group(2)) * _UNITS_US[found.group(3)]
     if value > MAX_DURATION_US:
         return None
-    return int(round(value)) * (-1 if found.group(1) == "-" else 1)
+    return round(value) * (-1 if found.group(1) == "-" else 1)
 
 
 def moment_us(text: str) -> int | None:
@@ -127,7 +127,9 @@ class Reader:
         if found is None:
             return default
         if found.kind != "int" or not low <= int(found.text.replace("_", "")) <= high:
-            self.wrong(key, "pack.number", f"{key}: {found.text or found.kind!r}", f"a whole number from {low} to {high}")
+            self.wrong(
+                key, "pack.number", f"{key}: {found.text or found.kind!r}", f"a whole number from {low} to {high}"
+            )
             return default
         return int(found.text.replace("_", ""))
 

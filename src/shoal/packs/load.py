@@ -169,9 +169,7 @@ class _Loading:
         tree = read_yaml(data, self._name(path), self.problems)
         return None if tree is None else as_mapping(tree, self._name(path), "", self.problems)
 
-    def _section(
-        self, path: Path, read: Callable[[Reader], list[FeatureDefinition]]
-    ) -> list[FeatureDefinition]:
+    def _section(self, path: Path, read: Callable[[Reader], list[FeatureDefinition]]) -> list[FeatureDefinition]:
         reader = self._mapping(path)
         return [] if reader is None else read(reader)
 

@@ -111,9 +111,7 @@ class Pack:
 
     def named_lists(self) -> dict[str, NamedList]:
         """The lists, ready for conditions and allow entries."""
-        return {
-            one.name: NamedList.of(one.name, one.entries, one.version, one.kind) for one in self.lists.values()
-        }
+        return {one.name: NamedList.of(one.name, one.entries, one.version, one.kind) for one in self.lists.values()}
 
     @property
     def untested(self) -> tuple[str, ...]:

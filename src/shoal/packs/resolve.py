@@ -47,9 +47,7 @@ def resolve_features(
     return {feature.id: kinds[feature.id] for feature in features}
 
 
-def _kind(
-    text: str | None, scope: Scope, where: Where, features: set[str], problems: list[Problem]
-) -> Kind | None:
+def _kind(text: str | None, scope: Scope, where: Where, features: set[str], problems: list[Problem]) -> Kind | None:
     if text is None or not text.strip():
         return None
     try:
@@ -100,7 +98,16 @@ def pack_hash(
         "settings": [settings.lateness_s],
         "features": {feature.id: feature.hash for feature in features},
         "rules": {
-            r.id: [r.condition, r.on_unknown, r.subject, r.threat, int(r.severity), r.family, r.confirmed, r.include_shoal]
+            r.id: [
+                r.condition,
+                r.on_unknown,
+                r.subject,
+                r.threat,
+                int(r.severity),
+                r.family,
+                r.confirmed,
+                r.include_shoal,
+            ]
             for r in rules
         },
         "lists": {one.name: [one.kind, one.version] for one in lists.values()},

@@ -234,5 +234,3 @@ def make_list(name: str, kind: str, entries: Iterable[str], reader: Reader) -> L
             reader.problems.append(Problem(problem.slug, problem.message, reader.where, problem.allowed))
         return None
     return ListDefinition(name, form, listed, version, reader.where)
-
-

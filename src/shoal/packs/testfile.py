@@ -9,8 +9,8 @@
         expect: {0: false, 19: true, visit: false}        # or: never
 
 An event stands one second after the one before, `after` a duration after it, or at `time` (a moment, or `+10m` after
-the start of the test). `expect` maps a place (a number from 0, `first`, `last`, `all`, or the name of an event: its last
-repetition) to `true`, `false` or `unknown`, or to a tier that the row's decision must reach. Holds no state.
+the start of the test). `expect` maps a place (a number from 0, `first`, `last`, `all`, or the name of an event: its
+last repetition) to `true`, `false` or `unknown`, or to a tier that the row's decision must reach. Holds no state.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class _Building:
 
 def read_tests(rule: str, reader: Reader, columns: Mapping[str, Kind]) -> list[RuleTest]:
     """The tests of one rule; `columns` are the event columns and attributes."""
-    given = {name: kind for name, kind in columns.items() if name not in BY_NAME or BY_NAME[name].role is not Role.STAMP}
+    given = {
+        name: kind for name, kind in columns.items() if name not in BY_NAME or BY_NAME[name].role is not Role.STAMP
+    }
     return [_test(rule, one, given) for one in reader.mappings("tests")]
 
 
@@ -58,7 +60,7 @@ def _test(rule: str, one: Reader, columns: Mapping[str, Kind]) -> RuleTest:
     start = one.moment("start")
     building = _Building(START_US if start is None else start, columns)
     each = one.mapping("each")
-    shared = {} if each is None else _columns(each, building, {}, ())
+    shared = {} if each is None else _columns(each, building, ())
     now = building.start - SECOND_US
     for event in one.mappings("events", required=True):
         now = _event(event, building, shared, now)
@@ -85,7 +87,7 @@ def _event(one: Reader, building: _Building, shared: Mapping[str, Node], now: in
             one.wrong("time", "test.time", f"time: {one.text('time')!r}", "+10m, -1d or 2026-01-05T09:00:00Z")
         time = time if given is None else given
     label = one.text("name")
-    nodes = {**shared, **_columns(one, building, shared, _RESERVED)}
+    nodes = {**shared, **_columns(one, building, _RESERVED)}
     if len(building.rows) + count > MAX_EVENTS:
         one.wrong("repeat", "test.too_many", f"more than {MAX_EVENTS} events in a test", f"at most {MAX_EVENTS}")
         return time
@@ -107,7 +109,7 @@ def _moment(text: str, start: int) -> int | None:
     return start + offset if offset is not None else moment_us(text)
 
 
-def _columns(one: Reader, building: _Building, shared: Mapping[str, Node], reserved: tuple[str, ...]) -> dict[str, Node]:
+def _columns(one: Reader, building: _Building, reserved: tuple[str, ...]) -> dict[str, Node]:
     """The columns of an event, checked against their kinds; `name: null` takes a shared one away."""
     found = {}
     for key, node in one.node.entries.items():

@@ -94,7 +94,9 @@ class _Builder:
             key, line = pending.pop()
             if key in parent.entries:
                 first = parent.keys[key]
-                self.refuse("yaml.duplicate_key", f"the key {key!r} is given twice", line, hint=f"first in line {first}")
+                self.refuse(
+                    "yaml.duplicate_key", f"the key {key!r} is given twice", line, hint=f"first in line {first}"
+                )
                 return
             parent.entries[key], parent.keys[key] = node, line
         elif node.kind in ("mapping", "sequence"):
@@ -116,8 +118,9 @@ class _Builder:
         line = event.start_mark.line + 1 if event.start_mark is not None else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             self.stop("yaml.anchor", "anchors and aliases are not read", line, hint="write the values out")
-        if getattr(event, "tag", None):
-            self.stop("yaml.tag", f"the tag {event.tag!r} is not read", line, hint="write plain values")
+        tag = getattr(event, "tag", None)
+        if tag:
+            self.stop("yaml.tag", f"the tag {tag!r} is not read", line, hint="write plain values")
         if isinstance(event, yaml.ScalarEvent):
             self.scalar(event, line)
         elif isinstance(event, yaml.CollectionStartEvent):

@@ -179,13 +179,9 @@ class PolicyEngine:
         np.maximum.at(enforced, lines[:, 0], lines[:, 11].astype(np.int8))
         hits = self._hits(frame, stamps, lines, words, entries)
         outbox = self._outbox(frame, hits, entries)
-        return Decisions(
-            tier, enforced, matched.view(np.uint64), unknown.view(np.uint64), provisional, hits, outbox
-        )
+        return Decisions(tier, enforced, matched.view(np.uint64), unknown.view(np.uint64), provisional, hits, outbox)
 
-    def _walk(
-        self, frame: Frame, matches: Matches, rows: Int64s, stamps: Stamped
-    ) -> tuple[Int64s, Int64s, Int64s]:
+    def _walk(self, frame: Frame, matches: Matches, rows: Int64s, stamps: Stamped) -> tuple[Int64s, Int64s, Int64s]:
         """Run the kernel over the flagged rows: hit lines, their rule words, outbox lines."""
         hits_room = int(np.count_nonzero(matches[:, rows])) if len(rows) else 0
         per_threat = np.diff(self._plan[0])

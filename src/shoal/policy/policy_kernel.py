@@ -175,7 +175,9 @@ def _hit_rules(matches, row, on_unknown, rule_group, g_home, home, words):
 
 
 @njit(cache=True, nogil=True)
-def decide_rows(matches, rows, seq, as_of, values, valid, rules, groups, steps, plan, allow, evidence, leases, hits, out):
+def decide_rows(
+    matches, rows, seq, as_of, values, valid, rules, groups, steps, plan, allow, evidence, leases, hits, out
+):
     """Walk the flagged rows in seq order; returns the numbers of hits and outbox lines written.
 
     rules: on_unknown, group, family bit, severity, confirmed (arrays [R]). groups: threat, kind, layout row (arrays
@@ -204,9 +206,7 @@ def decide_rows(matches, rows, seq, as_of, values, valid, rules, groups, steps, 
             before = 0
             if g_kind[g] != EVENT_KIND:
                 key = (threat << 8) | g_kind[g]
-                before = _remember(
-                    e_keys, e_cells, e_used, e_count, key, g_id[g], as_of[row] // window, g_mask[g]
-                )
+                before = _remember(e_keys, e_cells, e_used, e_count, key, g_id[g], as_of[row] // window, g_mask[g])
             families = _popcount(before | g_mask[g])
             tier = _tier(threat, g_severity[g], families, steps[0], steps[1], steps[2], steps[3])
             line = hit_lines[count_hits]

@@ -155,9 +155,7 @@ def _rekey(keys: Int64s, cells: Int64s, first: Int64s, kinds: Int64s) -> tuple[I
     return np.ascontiguousarray(new), np.ascontiguousarray(cells[kept])
 
 
-def _remask(
-    rows: tuple[Int64s, Int64s], names: Names, families: Mapping[str, Sequence[str]]
-) -> tuple[Int64s, Int64s]:
+def _remask(rows: tuple[Int64s, Int64s], names: Names, families: Mapping[str, Sequence[str]]) -> tuple[Int64s, Int64s]:
     keys, cells = rows
     cells = cells.copy()
     for number, threat in enumerate(names.threats):

@@ -177,11 +177,15 @@ def _place(inside: str, kinds: Mapping[str, Kind], where: Where, problems: list[
     column, style = found.group(1), found.group(2) or ""
     if column not in kinds:
         problems.append(
-            Problem("reason.unknown_column", f"no column or feature {column!r}", where, nearest=nearest_name(column, kinds))
+            Problem(
+                "reason.unknown_column", f"no column or feature {column!r}", where, nearest=nearest_name(column, kinds)
+            )
         )
         return None
     if style and (style not in STYLES or kinds[column] in (Kind.TEXT, Kind.BOOL)):
-        allowed = ", ".join(STYLES) if kinds[column] not in (Kind.TEXT, Kind.BOOL) else "no style for texts and booleans"
+        allowed = (
+            ", ".join(STYLES) if kinds[column] not in (Kind.TEXT, Kind.BOOL) else "no style for texts and booleans"
+        )
         problems.append(
             Problem("reason.style", f"style {style!r} of {column}", where, allowed, nearest_name(style, STYLES))
         )
