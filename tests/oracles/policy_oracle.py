@@ -29,9 +29,7 @@ class PlainPolicy:
                 hit["deferred"] = True
             else:
                 hit["rules"].append(rule)
-        return [
-            self._hit(key, hit, row, as_of) for key, hit in found.items() if hit["rules"]
-        ]
+        return [self._hit(key, hit, row, as_of) for key, hit in found.items() if hit["rules"]]
 
     def _hit(self, key, hit, row, as_of):
         threat = self.policy.threats[key[0]]
@@ -39,15 +37,15 @@ class PlainPolicy:
         before = self._remember(key, now, as_of) if key[1] != "event" else set()
         families = before | now
         severity = max(rule.severity for rule in hit["rules"])
-        tier = max(
-            (s.tier for s in threat.steps if severity >= s.severity and len(families) >= s.rules), default=0
-        )
+        tier = max((s.tier for s in threat.steps if severity >= s.severity and len(families) >= s.rules), default=0)
         entries = []
         if not any(rule.confirmed for rule in hit["rules"]):
             entries = [
                 e
                 for e in self.policy.allow
-                if row.get(e.column) in self.lists[e.list] and as_of < e.expires and (not e.threats or key[0] in e.threats)
+                if row.get(e.column) in self.lists[e.list]
+                and as_of < e.expires
+                and (not e.threats or key[0] in e.threats)
             ]
         suppressed = {a for e in entries for a in (e.actions or ACTIONS)}
         return {

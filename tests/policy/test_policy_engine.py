@@ -55,7 +55,10 @@ POLICY = Policy(
             ),
         ),
         "stuffing": ThreatPolicy(
-            "stuffing", "perpetrator", (Step(Tier.BLOCK, Severity.HIGH),), (PlannedAction("rate_limit", Tier.WATCH, 600),)
+            "stuffing",
+            "perpetrator",
+            (Step(Tier.BLOCK, Severity.HIGH),),
+            (PlannedAction("rate_limit", Tier.WATCH, 600),),
         ),
         "malware": ThreatPolicy(
             "malware",
@@ -293,7 +296,11 @@ def test_damaged_snapshots_are_refused(spoil, error):
         (POLICY, tuple(rule(f"x{i}") for i in range(64)), "policy.too_many_families"),
         (Policy(POLICY.threats, (AllowEntry("e", "ip", "offce", "o", 1),)), (), "allow.unknown_list"),
         (Policy(POLICY.threats, (AllowEntry("e", "pi", "office", "o", 1),)), (), "allow.unknown_column"),
-        (Policy(POLICY.threats, (AllowEntry("e", "ip", "office", "o", 1, frozenset({"x"})),)), (), "allow.unknown_threat"),
+        (
+            Policy(POLICY.threats, (AllowEntry("e", "ip", "office", "o", 1, frozenset({"x"})),)),
+            (),
+            "allow.unknown_threat",
+        ),
         (
             Policy(POLICY.threats, (AllowEntry("e", "ip", "office", "o", 1, frozenset(), frozenset({"x"})),)),
             (),
@@ -304,7 +311,11 @@ def test_damaged_snapshots_are_refused(spoil, error):
             (),
             "policy.victim_contained",
         ),
-        (Policy({"t": ThreatPolicy("t", "victim", (), (PlannedAction("sus", Tier.BLOCK, 1),))}), (), "policy.unknown_action"),
+        (
+            Policy({"t": ThreatPolicy("t", "victim", (), (PlannedAction("sus", Tier.BLOCK, 1),))}),
+            (),
+            "policy.unknown_action",
+        ),
         (
             Policy({"t": ThreatPolicy("t", "perpetrator", (), (PlannedAction("suspend", Tier.BLOCK, 1, "link"),))}),
             (),
