@@ -1,0 +1,337 @@
+"""The policy engine: rule matches in, decisions out, in seq order. Hot path.
+
+Owns two states, both keyed by subject and advanced in `seq` order, so that results do not depend on how the journal was
+cut: the evidence (which rule families matched a subject for a threat within the window) and the leases (until when an
+action on a subject is not planned again). Work is proportional to the rows that matched. It reads no clock: time is
+`as_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from shoal.errors import InvalidInput
+from shoal.events.identity import Identity
+from shoal.expressions.frame import Frame, Layout
+from shoal.policy import policy_kernel as kernel
+from shoal.policy.checks import policy_problems
+from shoal.policy.decisions import Decisions, Hits, Outbox
+from shoal.policy.definitions import ACTIONS, Policy
+from shoal.policy.state import Names, StateTable, read_state, write_state
+from shoal.rules.rules import SUBJECT_KINDS, Matches, RuleSet
+
+Int64s = npt.NDArray[np.int64]
+HIT_FIELDS, OUT_FIELDS = 12, 6
+_ON_UNKNOWN = {"ignore": kernel.IGNORE, "match": kernel.MATCH, "defer": kernel.DEFER}
+
+
+class Stamped(Protocol):
+    """What the policy reads of `features.engine.Stamps`."""
+
+    seq: npt.NDArray[np.int64]
+    as_of: npt.NDArray[np.int64]
+
+
+class PolicyEngine:
+    """A policy compiled for one rule set and layout.
+
+    `lists` are the named lists of the allow entries. Raises `InvalidInput` where the policy does not fit the rules.
+    """
+
+    threats: tuple[str, ...]
+    kinds: tuple[str, ...]
+    actions: tuple[str, ...]
+    text_columns: frozenset[str]
+    """Columns whose texts the frame must carry."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        rules: RuleSet,
+        layout: Layout,
+        identity: Identity,
+        lists: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.policy, self.rules, self.layout, self.identity = policy, rules, layout, identity
+        self.lists = dict(lists or {})
+        columns = dict(zip(layout.names, layout.kinds, strict=True))
+        problems = policy_problems(policy, rules.rules, columns, self.lists)
+        if problems:
+            raise InvalidInput(problems)
+        self.threats = tuple(policy.threats)
+        self.kinds = ("event", *sorted(set(SUBJECT_KINDS.values()) - {"event"}))
+        self.actions = tuple(ACTIONS)
+        self._words = (len(rules.rules) + 63) // 64
+        self._window_us = policy.evidence_s * 1_000_000
+        self._as_of = 0
+        self._compile_rules()
+        self._compile_steps()
+        self._compile_plan()
+        self._compile_allow()
+        self._evidence, self._leases = StateTable(), StateTable()
+        subjects = {rule.subject for rule in rules.rules} | {
+            action.on for threat in policy.threats.values() for action in threat.actions if action.on
+        }
+        allowed = {entry.column for entry in policy.allow}
+        self.text_columns = (frozenset(subjects - {"event"}) | allowed | rules.text_columns) & frozenset(layout.names)
+
+    def _compile_rules(self) -> None:
+        rules = self.rules.rules
+        groups: dict[tuple[str, str], int] = {}
+        families: dict[str, dict[str, int]] = {threat: {} for threat in self.threats}
+        group_of, bits = [], []
+        for rule in rules:
+            group_of.append(groups.setdefault((rule.threat, rule.subject), len(groups)))
+            known = families[rule.threat]
+            bits.append(1 << known.setdefault(rule.family or rule.id, len(known)))
+        self._names = Names(
+            self.threats, self.kinds, self.actions, {threat: tuple(known) for threat, known in families.items()}
+        )
+        self._on_unknown = np.array([_ON_UNKNOWN[rule.on_unknown] for rule in rules], dtype=np.int64)
+        self._rules = (
+            self._on_unknown,
+            np.array(group_of, dtype=np.int64),
+            np.array(bits, dtype=np.int64),
+            np.array([int(rule.severity) for rule in rules], dtype=np.int64),
+            np.array([rule.confirmed for rule in rules], dtype=np.int64),
+        )
+        listed = list(groups)
+        count = len(listed)
+        self._group_columns = [self.layout.index.get(subject, -1) for _, subject in listed]
+        self._groups = (
+            np.array([self.threats.index(threat) for threat, _ in listed], dtype=np.int64),
+            np.array([self.kinds.index(SUBJECT_KINDS[subject]) for _, subject in listed], dtype=np.int64),
+            np.array(self._group_columns, dtype=np.int64),
+            *(np.zeros(count, dtype=np.int64) for _ in range(6)),
+        )
+
+    def _compile_steps(self) -> None:
+        start, tier, severity, rules = [0], [], [], []
+        for threat in self.policy.threats.values():
+            for step in threat.steps:
+                tier.append(int(step.tier))
+                severity.append(int(step.severity))
+                rules.append(step.rules)
+            start.append(len(tier))
+        self._steps = tuple(np.array(part, dtype=np.int64) for part in (start, tier, severity, rules))
+
+    def _compile_plan(self) -> None:
+        start, lines, fits = [0], [], []
+        for threat in self.policy.threats.values():
+            for planned in threat.actions:
+                column = self.layout.index.get(planned.on, -1) if planned.on else -1
+                kind = self.kinds.index(SUBJECT_KINDS[planned.on]) if planned.on else -1
+                number = self.actions.index(planned.action)
+                lines.append((number, int(planned.from_tier), planned.lease_s * 1_000_000, column, kind))
+                spec = ACTIONS[planned.action]
+                secured = threat.role != "victim" or spec.secures or planned.action == "watch"
+                fits.append([k in spec.kinds and (secured or k != "account") for k in self.kinds])
+            start.append(len(lines))
+        columns = np.array(lines, dtype=np.int64).reshape(-1, 5).T
+        self._plan = (
+            np.array(start, dtype=np.int64),
+            *(np.ascontiguousarray(column) for column in columns),
+            np.array(fits, dtype=np.bool_).reshape(-1, len(self.kinds)),
+        )
+
+    def _compile_allow(self) -> None:
+        entries = self.policy.allow
+        shape = (len(entries), len(self.threats)), (len(entries), len(self.actions))
+        self._allow_threats, self._allow_actions = np.zeros(shape[0], np.bool_), np.zeros(shape[1], np.bool_)
+        for e, entry in enumerate(entries):
+            self._allow_threats[e] = [not entry.threats or name in entry.threats for name in self.threats]
+            self._allow_actions[e] = [not entry.actions or name in entry.actions for name in self.actions]
+        self._allow_whole = np.array([not entry.actions for entry in entries], dtype=np.bool_)
+
+    def _allowed_rows(self, frame: Frame, rows: Int64s, as_of: Int64s) -> npt.NDArray[np.bool_]:
+        """[E, m]: whether an allow entry holds for a flagged row."""
+        found = np.zeros((len(self.policy.allow), len(rows)), dtype=np.bool_)
+        for e, entry in enumerate(self.policy.allow):
+            texts = frame.texts.get(entry.column)
+            if texts is not None and len(rows):
+                found[e] = np.asarray(self.lists[entry.list].contains(texts.take(rows))) & (as_of[rows] < entry.expires)
+        return found
+
+    def decide(self, frame: Frame, matches: Matches, stamps: Stamped) -> Decisions:
+        """Decide a batch; rows must be in seq order and follow those of earlier calls.
+
+        `matches` is int8 [R, n] of `RuleSet.match`. Cost: about 50 ns a row, 1 to 3 µs a matched one.
+        """
+        n = matches.shape[1]
+        matched = np.zeros((n, self._words), dtype=np.int64)
+        unknown = np.zeros((n, self._words), dtype=np.int64)
+        flagged = np.zeros(n, dtype=np.uint8)
+        kernel.pack_matches(matches, self._on_unknown, matched, unknown, flagged)
+        rows = np.flatnonzero(flagged).astype(np.int64)
+        tier, enforced = np.zeros(n, dtype=np.int8), np.zeros(n, dtype=np.int8)
+        provisional = np.zeros(n, dtype=np.bool_)
+        if n:
+            self._as_of = max(self._as_of, int(stamps.as_of[n - 1]))
+        if len(rows):
+            deferred = matches[self._on_unknown == kernel.DEFER][:, rows] == 2
+            provisional[rows] = deferred.any(axis=0)
+        lines, words, entries = self._walk(frame, matches, rows, stamps)
+        np.maximum.at(tier, lines[:, 0], lines[:, 4].astype(np.int8))
+        np.maximum.at(enforced, lines[:, 0], lines[:, 11].astype(np.int8))
+        hits = self._hits(frame, stamps, lines, words, entries)
+        outbox = self._outbox(frame, hits, entries)
+        return Decisions(tier, enforced, matched.view(np.uint64), unknown.view(np.uint64), provisional, hits, outbox)
+
+    def _walk(self, frame: Frame, matches: Matches, rows: Int64s, stamps: Stamped) -> tuple[Int64s, Int64s, Int64s]:
+        """Run the kernel over the flagged rows: hit lines, their rule words, outbox lines."""
+        hits_room = int(np.count_nonzero(matches[:, rows])) if len(rows) else 0
+        per_threat = np.diff(self._plan[0])
+        out_room = hits_room * int(per_threat.max(initial=0))
+        lines = np.zeros((hits_room, HIT_FIELDS), dtype=np.int64)
+        words = np.zeros((hits_room, self._words), dtype=np.int64)
+        entries = np.zeros((out_room, OUT_FIELDS), dtype=np.int64)
+        if not hits_room:
+            return lines, words, entries
+        first = int(stamps.as_of[rows[0]])
+        epoch = first // self._window_us
+        self._evidence.reserve(hits_room, lambda cells: cells[:, 0] >= epoch - 1)
+        self._leases.reserve(out_room, lambda cells: cells[:, 0] > first)
+        allow = (
+            self._allowed_rows(frame, rows, stamps.as_of),
+            self._allow_threats,
+            self._allow_actions,
+            self._allow_whole,
+        )
+        count_hits, count_out = kernel.decide_rows(
+            matches,
+            rows,
+            stamps.seq,
+            stamps.as_of,
+            frame.values,
+            frame.valid,
+            self._rules,
+            self._groups,
+            self._steps,
+            self._plan,
+            allow,
+            (*self._evidence.arrays, self._window_us),
+            self._leases.arrays,
+            (lines, words),
+            entries,
+        )
+        return lines[:count_hits], words[:count_hits], entries[:count_out]
+
+    def _texts(self, frame: Frame, kinds: Int64s, columns: Int64s, ids: Int64s, rows: Int64s) -> tuple[str, ...]:
+        """The texts of subjects, taken while the frame is there."""
+        found = np.empty(len(rows), dtype=object)
+        is_event = kinds == kernel.EVENT_KIND
+        for column in np.unique(columns[~is_event]).tolist():
+            mine = np.flatnonzero(~is_event & (columns == column))
+            texts = frame.texts.get(self.layout.names[column])
+            found[mine] = texts.take(rows[mine]).to_pylist() if texts is not None else None
+        event_ids = frame.texts.get("event_id")
+        if is_event.any():
+            mine = np.flatnonzero(is_event)
+            found[mine] = event_ids.take(rows[mine]).to_pylist() if event_ids is not None else None
+        return tuple(
+            text if text is not None else (f"seq:{i}" if kind == kernel.EVENT_KIND else f"id:{i & (2**64 - 1):016x}")
+            for text, kind, i in zip(found.tolist(), kinds.tolist(), ids.tolist(), strict=True)
+        )
+
+    def _hits(self, frame: Frame, stamps: Stamped, lines: Int64s, words: Int64s, entries: Int64s) -> Hits:
+        rows = lines[:, 0]
+        shown = (lines[:, 7] == 1) & (lines[:, 4] > 0)
+        shown[entries[:, 0]] = True
+        bits = words.view(np.uint64)
+        reasons = {
+            hit: tuple(self.rules.render(rule, frame, int(rows[hit])) for rule in rule_indices(bits[hit]))
+            for hit in np.flatnonzero(shown).tolist()
+        }
+        return Hits(
+            row=rows,
+            seq=stamps.seq[rows],
+            as_of=stamps.as_of[rows],
+            threat=lines[:, 1],
+            kind=lines[:, 2],
+            subject=lines[:, 3],
+            text=self._texts(frame, lines[:, 2], lines[:, 10], lines[:, 3], rows),
+            tier=lines[:, 4].astype(np.int8),
+            severity=lines[:, 5].astype(np.int8),
+            families=lines[:, 6],
+            fresh=lines[:, 7] == 1,
+            provisional=lines[:, 8] == 1,
+            suppressed=lines[:, 9],
+            rules=bits,
+            reasons=reasons,
+        )
+
+    def _outbox(self, frame: Frame, hits: Hits, entries: Int64s) -> Outbox:
+        hit = entries[:, 0]
+        text = np.array(hits.text, dtype=object)[hit]
+        elsewhere = np.flatnonzero(entries[:, 5] >= 0)
+        if len(elsewhere):
+            part = entries[elsewhere]
+            text[elsewhere] = self._texts(frame, part[:, 2], part[:, 5], part[:, 3], hits.row[part[:, 0]])
+        return Outbox(
+            hit=hit,
+            seq=hits.seq[hit],
+            as_of=hits.as_of[hit],
+            action=entries[:, 1],
+            kind=entries[:, 2],
+            subject=entries[:, 3],
+            text=tuple(text.tolist()),
+            until=entries[:, 4],
+        )
+
+    def snapshot(self) -> bytes:
+        """The state, with format name and version; equal states give equal bytes."""
+        epoch = self._as_of // self._window_us
+        evidence = self._evidence.rows(lambda cells: cells[:, 0] >= epoch - 1)
+        leases = self._leases.rows(lambda cells: cells[:, 0] > self._as_of)
+        return write_state(self._as_of, self._window_us, self._names, evidence, leases)
+
+    def restore(self, data: bytes) -> None:
+        """Take over a state; raises `Corrupt` or `Unsupported`."""
+        as_of, evidence, leases = read_state(data, self._names, self._window_us)
+        self._as_of = as_of
+        for table, (keys, cells) in ((self._evidence, evidence), (self._leases, leases)):
+            table.allocate(1024)
+            table.reserve(len(keys), lambda cells: np.ones(len(cells), dtype=np.bool_))
+            table.fill(keys, cells)
+
+    def warm(self) -> None:
+        """Compile the kernels (or load them from the cache) on an empty batch."""
+        none = np.zeros(0, dtype=np.int64)
+        matches = np.zeros((len(self.rules.rules), 0), dtype=np.int8)
+        kernel.pack_matches(
+            matches,
+            self._on_unknown,
+            np.zeros((0, self._words), np.int64),
+            np.zeros((0, self._words), np.int64),
+            np.zeros(0, np.uint8),
+        )
+        frame = Frame.empty(self.layout, 1)
+        allow = (
+            np.zeros((len(self.policy.allow), 0), np.bool_),
+            self._allow_threats,
+            self._allow_actions,
+            self._allow_whole,
+        )
+        table = StateTable()
+        kernel.decide_rows(
+            matches, none, none, none, frame.values, frame.valid, self._rules, self._groups, self._steps, self._plan,
+            allow, (*table.arrays, self._window_us), table.arrays,
+            (np.zeros((0, HIT_FIELDS), np.int64), np.zeros((0, self._words), np.int64)),
+            np.zeros((0, OUT_FIELDS), np.int64),
+        )  # fmt: skip
+        table.fill(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64))
+
+
+def rule_indices(words: npt.NDArray[np.uint64]) -> Sequence[int]:
+    """Indices of the bits set in one row of packed words."""
+    found = []
+    for place, word in enumerate(words.tolist()):
+        while word:
+            low = word & -word
+            found.append(64 * place + low.bit_length() - 1)
+            word ^= low
+    return found
