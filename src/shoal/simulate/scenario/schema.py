@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009
 """What a scenario file may say: frozen dataclasses whose fields carry their range and their meaning.
 
 The reader (`read.py`) and the reference in docs/simulator.md are made from these; a knob is added here and nowhere
@@ -23,7 +24,7 @@ def knob(default: Any, doc: str, lo: float | None = None, hi: float | None = Non
     return field(default=default, metadata=meta)
 
 
-def share(default: float, doc: str) -> Any:
+def fraction(default: float, doc: str) -> Any:
     """A share in [0, 1]."""
     return knob(default, doc, 0.0, 1.0)
 
@@ -32,11 +33,11 @@ def share(default: float, doc: str) -> Any:
 class Organisations:
     """Organisations: their members work together, from the same office network."""
 
-    share: float = share(0.45, "share of accounts that belong to one")
+    share: float = fraction(0.45, "share of accounts that belong to one")
     size_median: float = knob(18.0, "median number of members", 2, 100_000)
     size_sigma: float = knob(0.9, "spread of the size (of its logarithm)", 0, 3)
-    sso_share: float = share(0.3, "share of organisations that log in by SSO (no passwords, no failures)")
-    vpn_share: float = share(0.15, "share of organisations whose members often come over a VPN")
+    sso_share: float = fraction(0.3, "share of organisations that log in by SSO (no passwords, no failures)")
+    vpn_share: float = fraction(0.15, "share of organisations whose members often come over a VPN")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Population:
     signups_per_day: float = knob(60.0, "new honest accounts a day", 0, 1_000_000)
     organisations: Organisations = knob(Organisations, "organisations")
     circle_size: float = knob(6.0, "mean size of the circles (family, friends, club) of private persons", 2, 200)
-    household_share: float = share(0.3, "share of private persons who share a home network with another account")
-    plus_share: float = share(0.25, "share of private persons on the paid plan")
-    verified_share: float = share(0.8, "share of accounts with a verified address")
-    mfa_share: float = share(0.25, "share of accounts with a second factor")
-    passkey_share: float = share(0.1, "share of accounts that log in by passkey")
-    dormant_share: float = share(0.15, "share of accounts that almost never come")
+    household_share: float = fraction(0.3, "share of private persons who share a home network with another account")
+    plus_share: float = fraction(0.25, "share of private persons on the paid plan")
+    verified_share: float = fraction(0.8, "share of accounts with a verified address")
+    mfa_share: float = fraction(0.25, "share of accounts with a second factor")
+    passkey_share: float = fraction(0.1, "share of accounts that log in by passkey")
+    dormant_share: float = fraction(0.15, "share of accounts that almost never come")
     age_days_median: float = knob(500.0, "median age of the accounts at the start", 1, 10_000)
 
 
@@ -93,8 +94,8 @@ class Vpn:
 
     providers: int = knob(3, "number of providers", 1, 50)
     addresses: int = knob(24, "exit addresses of each provider", 1, 4096)
-    user_share: float = share(0.06, "share of accounts that use one")
-    session_share: float = share(0.5, "share of such an account's sessions that come over it")
+    user_share: float = fraction(0.06, "share of accounts that use one")
+    session_share: float = fraction(0.5, "share of such an account's sessions that come over it")
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,17 @@ class Networks:
 
     isps_per_country: int = knob(3, "home providers in each country", 1, 50)
     lease_days: float = knob(6.0, "days after which a dynamic home address changes", 0.25, 3650)
-    static_share: float = share(0.4, "share of homes whose address stays")
-    ipv6_share: float = share(0.2, "share of homes that come over IPv6")
+    static_share: float = fraction(0.4, "share of homes whose address stays")
+    ipv6_share: float = fraction(0.2, "share of homes that come over IPv6")
     carriers_per_country: int = knob(2, "mobile carriers in each country", 1, 20)
     carrier_addresses: int = knob(12, "NAT addresses of each carrier (many people behind each)", 1, 4096)
-    mobile_share: float = share(0.3, "share of sessions over the carrier, for those who have a phone")
+    mobile_share: float = fraction(0.3, "share of sessions over the carrier, for those who have a phone")
     vpn: Vpn = knob(Vpn, "commercial VPNs")
     hosting_providers: int = knob(4, "hosting companies", 1, 50)
     hosting_addresses: int = knob(1024, "addresses of each hosting company", 16, 16_384)
-    api_hosting_share: float = share(0.01, "share of accounts with an honest program of their own on a hosted server")
+    api_hosting_share: float = fraction(
+        0.01, "share of accounts with an honest program of their own on a hosted server"
+    )
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Activity:
     sessions_sigma: float = knob(1.0, "spread between accounts (of the logarithm): the heavy tail", 0, 3)
     actions_per_session: float = knob(4.0, "mean actions in a session", 0, 500)
     actions_sigma: float = knob(1.1, "spread between sessions (of the logarithm)", 0, 3)
-    login_share: float = share(0.3, "share of sessions that begin with a login; the others use a kept token")
+    login_share: float = fraction(0.3, "share of sessions that begin with a login; the others use a kept token")
     weekend_private: float = knob(0.9, "factor on private sessions at weekends", 0, 10)
     weekend_work: float = knob(0.15, "factor on work sessions at weekends", 0, 10)
     rhythm_private: tuple[float, ...] = knob(
@@ -141,21 +144,21 @@ class Activity:
     shares: float = knob(0.12, "… of folder shares", 0, 1e6)
     invites: float = knob(0.05, "… of invitations by e-mail", 0, 1e6)
     links: float = knob(0.25, "… of links created", 0, 1e6)
-    shared_files: float = share(0.25, "share of file actions on files of the social group")
-    outside_shares: float = share(0.12, "share of folder shares that go outside the organisation or circle")
+    shared_files: float = fraction(0.25, "share of file actions on files of the social group")
+    outside_shares: float = fraction(0.12, "share of folder shares that go outside the organisation or circle")
 
 
 @dataclass(frozen=True)
 class Failures:
     """Honest failures at the login."""
 
-    typo: float = share(0.07, "odds of a mistyped password per password login (then tried again)")
-    forgotten: float = share(0.008, "odds of a forgotten password per password login (failures, then a reset)")
-    gives_up: float = share(0.01, "odds that a person fails and goes away")
-    wrong_name: float = share(0.006, "odds of a mistyped account name")
-    challenge_share: float = share(0.35, "share of logins of accounts with a second factor that are challenged")
-    challenge_new_device: float = share(0.5, "share of other logins from a new device that are challenged by e-mail")
-    challenge_failed: float = share(0.04, "share of honest challenges that fail once")
+    typo: float = fraction(0.07, "odds of a mistyped password per password login (then tried again)")
+    forgotten: float = fraction(0.008, "odds of a forgotten password per password login (failures, then a reset)")
+    gives_up: float = fraction(0.01, "odds that a person fails and goes away")
+    wrong_name: float = fraction(0.006, "odds of a mistyped account name")
+    challenge_share: float = fraction(0.35, "share of logins of accounts with a second factor that are challenged")
+    challenge_new_device: float = fraction(0.5, "share of other logins from a new device that are challenged by e-mail")
+    challenge_failed: float = fraction(0.04, "share of honest challenges that fail once")
 
 
 @dataclass(frozen=True)
@@ -165,8 +168,8 @@ class Links:
     visits_mean: float = knob(5.0, "mean visits of a link", 0, 10_000)
     visits_sigma: float = knob(1.3, "spread between links (of the logarithm)", 0, 3)
     half_life_h: float = knob(14.0, "hours after which half of the visits have come", 0.01, 10_000)
-    member_share: float = share(0.55, "share of visits by signed-in people")
-    download_share: float = share(0.45, "share of visits that download")
+    member_share: float = fraction(0.55, "share of visits by signed-in people")
+    download_share: float = fraction(0.45, "share of visits that download")
     viral_per_week: float = knob(2.0, "links a week that go viral honestly", 0, 10_000)
     viral_visits: float = knob(800.0, "median visits of a viral link", 1, 10_000_000)
     false_reports_per_week: float = knob(10.0, "honest but wrong abuse reports a week, on honest links", 0, 1_000_000)
@@ -176,17 +179,17 @@ class Links:
 class Habits:
     """Honest behaviour that a careless rule takes for abuse."""
 
-    travel_per_week: float = share(0.012, "odds per account and week to begin a journey")
+    travel_per_week: float = fraction(0.012, "odds per account and week to begin a journey")
     travel_days: float = knob(4.0, "mean days of a journey", 0.2, 365)
-    new_device_per_month: float = share(0.08, "odds per account and month of a new device")
-    backups_per_week: float = share(0.002, "odds per account and week to download very many files")
-    cleanings_per_week: float = share(0.0015, "odds per account and week to delete very many files")
-    leavers_per_week: float = share(0.0005, "odds per account and week to download everything and leave")
+    new_device_per_month: float = fraction(0.08, "odds per account and month of a new device")
+    backups_per_week: float = fraction(0.002, "odds per account and week to download very many files")
+    cleanings_per_week: float = fraction(0.0015, "odds per account and week to delete very many files")
+    leavers_per_week: float = fraction(0.0005, "odds per account and week to download everything and leave")
     bulk_files: float = knob(250.0, "median number of files in such a bulk action", 10, 100_000)
-    apps_per_week: float = share(0.006, "odds per account and week to authorize an application")
-    password_changes_per_month: float = share(0.012, "odds per account and month to change the password")
-    email_changes_per_month: float = share(0.003, "odds per account and month to change the e-mail address")
-    mfa_changes_per_month: float = share(0.008, "odds per account and month to enrol or remove a second factor")
+    apps_per_week: float = fraction(0.006, "odds per account and week to authorize an application")
+    password_changes_per_month: float = fraction(0.012, "odds per account and month to change the password")
+    email_changes_per_month: float = fraction(0.003, "odds per account and month to change the e-mail address")
+    mfa_changes_per_month: float = fraction(0.008, "odds per account and month to enrol or remove a second factor")
 
 
 CALENDAR_KINDS = ("office_move", "holiday", "press", "viral_link", "carrier_renumbering")
@@ -210,10 +213,10 @@ class Delivery:
     """How records reach us: disorder, lateness, doubles, broken lines."""
 
     disorder_s: float = knob(2.0, "mean delay of a record; the spread is the disorder", 0, 3600)
-    late_share: float = share(0.002, "share of records that come late")
+    late_share: float = fraction(0.002, "share of records that come late")
     late_h: float = knob(3.0, "mean hours of lateness", 0.01, 240)
-    duplicate_share: float = share(0.001, "share of records delivered twice (the same bytes, up to late_h later)")
-    malformed_share: float = share(0.0005, "share of broken lines written besides the records")
+    duplicate_share: float = fraction(0.001, "share of records delivered twice (the same bytes, up to late_h later)")
+    malformed_share: float = fraction(0.0005, "share of broken lines written besides the records")
 
 
 @dataclass(frozen=True)
