@@ -1,0 +1,39 @@
+"""Scenario files: what may be said (`schema`, `adversaries`), and the reader that finds all mistakes at once (`read`)."""
+
+from shoal.simulate.scenario.adversaries import (
+    ADVERSARIES,
+    Adversary,
+    Destruction,
+    FakeAccounts,
+    LinkAttack,
+    Malware,
+    Persistence,
+    Phishing,
+    Spraying,
+    Stuffing,
+    Takeover,
+)
+from shoal.simulate.scenario.read import builtin_scenario, builtin_scenarios, parse_scenario, read_scenario
+from shoal.simulate.scenario.schema import SCENARIO_VERSION, Happening, Home, Scenario
+
+__all__ = [
+    "ADVERSARIES",
+    "SCENARIO_VERSION",
+    "Adversary",
+    "Destruction",
+    "FakeAccounts",
+    "Happening",
+    "Home",
+    "LinkAttack",
+    "Malware",
+    "Persistence",
+    "Phishing",
+    "Scenario",
+    "Spraying",
+    "Stuffing",
+    "Takeover",
+    "builtin_scenario",
+    "builtin_scenarios",
+    "parse_scenario",
+    "read_scenario",
+]

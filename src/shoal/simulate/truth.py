@@ -1,0 +1,63 @@
+"""Ground truth: which subjects were abused or abusive, when, and which events belong to which attack.
+
+Two tables, kept apart from the events. `TRUTH_LABELS` has the columns of `events.labels.LABEL_SCHEMA` (subject_type,
+subject, kind, start, end, source, confidence, known_at, retracted) and one more, `attack`: the id of the adversary's
+instance in the scenario. `TRUTH_EVENTS` names each event that is not ordinary life: those of attacks, and the hard
+negatives of honest people. Honest negatives are labels whose kind begins with `benign`.
+
+The detectors must never read these; the demo and the evaluation do.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TRUTH_LABELS = pa.schema(
+    [
+        ("subject_type", pa.string()),  # account, link, ip, file_sha256
+        ("subject", pa.string()),
+        ("kind", pa.string()),  # one of KINDS or BENIGN_KINDS
+        ("start", pa.int64()),  # µs UTC, inclusive
+        ("end", pa.int64()),  # µs UTC, exclusive; null = open
+        ("source", pa.string()),  # 'simulator'
+        ("confidence", pa.float64()),
+        ("known_at", pa.int64()),  # µs UTC: when a label of this kind would be known to the service
+        ("retracted", pa.bool_()),
+        ("attack", pa.string()),  # the adversary's id in the scenario; null for benign kinds
+    ]
+)
+"""Labels of subjects over intervals."""
+
+TRUTH_EVENTS = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("time", pa.int64()),
+        ("attack", pa.string()),  # the adversary's id; null for honest hard negatives
+        ("kind", pa.string()),  # what abuse, or which benign kind
+        ("harmful", pa.bool_()),  # false: honest people, and a victim's own recovery after an attack
+    ]
+)
+"""One row for each event that is not ordinary life; every other event is honest."""
+
+KINDS = (
+    "account_takeover",
+    "credential_stuffing",
+    "password_spraying",
+    "fake_accounts",
+    "phishing",
+    "malware",
+    "destruction",
+)
+"""Kinds of abuse. Subjects: account_takeover, fake_accounts, destruction → account; credential_stuffing,
+password_spraying → ip; phishing → link and account (the owner); malware → link, account and file_sha256."""
+
+BENIGN_KINDS = (
+    "benign_bulk_download",
+    "benign_bulk_delete",
+    "benign_travel",
+    "benign_new_device",
+    "benign_office_move",
+    "benign_viral_link",
+    "benign_false_report",
+)
+"""Honest behaviour that a careless rule takes for abuse."""
