@@ -21,7 +21,6 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_rows: int = Field(32_768, ge=1, le=1_048_576, description="rows decided and committed together")
-    lateness_s: float = Field(900.0, ge=0, description="an event further behind the largest time so far is late")
     skew_s: float = Field(300.0, ge=0, description="how far a live event's time may lie ahead of its receipt")
     dedupe_horizon_s: float = Field(72 * 3600.0, ge=0, description="how long an event id is remembered (journal time)")
     segment_bytes: int = Field(256 << 20, ge=64 << 10, description="size at which a journal segment is sealed")

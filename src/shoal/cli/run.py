@@ -48,7 +48,9 @@ def run(
 
     Run it again to go on where it stopped; what was read to its end is not read again.
     """
-    from shoal.cli.findings import print_findings
+    import time
+
+    from shoal.cli.findings import print_findings, print_totals
     from shoal.cli.show import err, progress_bars
     from shoal.clock import SystemClock
     from shoal.runtime.deployment import find_pack, open_deployment
@@ -59,15 +61,16 @@ def run(
     check_paths(paths)
     name = guess_format(paths) if format is FormatName.auto else format.value
     folder = find_pack(pack or default_pack(name))
-    opened = open_home(home, create=True)
     with progress_bars() as progress:
-        deployment = open_deployment(opened, progress.stage)
+        deployment = open_deployment(open_home(home, create=True), progress.stage)
         try:
-            progress.stage("compiling the pack")
+            progress.stage("compiling (seconds the first time)")
             deployment.publish(folder, history_complete=history is History.complete)
             deployment.running.warm()
+            start = time.perf_counter()
             read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
-            totals = deployment.committer.totals
+            seconds = time.perf_counter() - start
+            ranked = deployment.running.findings.ranked()
         finally:
             deployment.close()
     for note in deployment.notes:
@@ -76,4 +79,6 @@ def run(
         err.print(f"{read.source} was read to its end before ({read.before:,} records); nothing new", markup=False)
     elif read.before:
         err.print(f"went on behind {read.before:,} records of an earlier run", markup=False)
-    print_findings(opened, output=output.value, top=top, totals=totals)
+    if output in (Output.table, Output.summary):
+        print_totals(deployment.committer.totals, seconds)
+    print_findings(ranked, output=output.value, top=top)

@@ -86,7 +86,9 @@ class CallChecker(ABC):
         function = FUNCTIONS.get(name.lower())
         if function is None:
             near, hint = nearest_name(name.lower(), FUNCTIONS), _HINTS.get(name.lower(), "")
-            self.problem("expression.unknown_function", f"no function {name!r}", nearest="" if hint else near, hint=hint)
+            self.problem(
+                "expression.unknown_function", f"no function {name!r}", nearest="" if hint else near, hint=hint
+            )
             return None
         if not function.accepts(len(arguments)):
             self.problem("expression.arguments", f"{name} with {len(arguments)} arguments", function.signature)
@@ -157,7 +159,9 @@ class CallChecker(ABC):
         if function.op == "regexp_matches":
             pattern = str(constants[0])
             if len(pattern) > MAX_PATTERN:
-                self.problem("expression.pattern", f"a pattern of {len(pattern):,} characters", f"at most {MAX_PATTERN:,}")
+                self.problem(
+                    "expression.pattern", f"a pattern of {len(pattern):,} characters", f"at most {MAX_PATTERN:,}"
+                )
                 return False
             try:
                 pc.match_substring_regex(pa.array([""], pa.string()), pattern)

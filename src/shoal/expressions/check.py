@@ -258,7 +258,9 @@ class Checker(CallChecker):
         unit = parsed.args.get("unit")
         seconds = _UNIT_SECONDS.get(str(unit.this).upper().rstrip("S")) if isinstance(unit, exp.Var) else None
         if seconds is None:
-            return self.problem("expression.interval", "an interval of an unknown unit", "second, minute, hour, day, week")
+            return self.problem(
+                "expression.interval", "an interval of an unknown unit", "second, minute, hour, day, week"
+            )
         try:
             number = float(parsed.this.this) if isinstance(parsed.this, exp.Literal) else math.nan
         except ValueError:
@@ -271,7 +273,9 @@ class Checker(CallChecker):
         target = parsed.args["to"]
         kind = _CASTS.get(target.this.name) if isinstance(target, exp.DataType) else None
         if kind is None or target.expressions or target.args.get("nested"):
-            return self.problem("expression.cast", f"no CAST to {target.sql()[:60]}", "INT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP")
+            return self.problem(
+                "expression.cast", f"no CAST to {target.sql()[:60]}", "INT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP"
+            )
         node = self.check(parsed.this)
         if node is None:
             return None

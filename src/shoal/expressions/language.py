@@ -97,7 +97,9 @@ def parse(text: str, scope: Scope, where: Where) -> exp.Expression:
 def _bounded(text: object, where: Where) -> str:
     if not isinstance(text, str):
         raise InvalidInput(
-            Problem("expression.not_text", f"an expression is a text, not {type(text).__name__}", where, hint="quote it")
+            Problem(
+                "expression.not_text", f"an expression is a text, not {type(text).__name__}", where, hint="quote it"
+            )
         )
     if not text.strip():
         raise InvalidInput(Problem("expression.empty", "the expression is empty", where))
@@ -107,7 +109,9 @@ def _bounded(text: object, where: Where) -> str:
         raise InvalidInput(Problem("expression.characters", "the text is not valid Unicode", where)) from None
     if size > MAX_BYTES:
         raise InvalidInput(
-            Problem("expression.too_long", f"the expression has {size:,} bytes", where, allowed=f"at most {MAX_BYTES:,}")
+            Problem(
+                "expression.too_long", f"the expression has {size:,} bytes", where, allowed=f"at most {MAX_BYTES:,}"
+            )
         )
     control = _CONTROL.search(text)
     if control:
@@ -160,7 +164,9 @@ def _plain(
     else:
         hint = _TOKEN_HINTS.get(kind, "")
         problems.append(
-            Problem("expression.token", f"{text!r} at character {token.start} is not part of the language", where, hint=hint)
+            Problem(
+                "expression.token", f"{text!r} at character {token.start} is not part of the language", where, hint=hint
+            )
         )
         return token
     statement = token.token_type is _T.VAR and text.lower() in _STATEMENT_WORDS and text not in scope.columns
@@ -203,7 +209,9 @@ def _nesting(given: list[Token]) -> int:
 
 
 def _too_deep(where: Where) -> Problem:
-    return Problem("expression.too_deep", "the expression is nested too deeply", where, allowed=f"at most {MAX_NESTING}")
+    return Problem(
+        "expression.too_deep", "the expression is nested too deeply", where, allowed=f"at most {MAX_NESTING}"
+    )
 
 
 def _syntax_problems(error: ParseError, where: Where) -> list[Problem]:

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import shoal.packs
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
 from shoal.enrich.tables import read_table
 from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
-from shoal.packs.load import builtin_folder, load_pack
+from shoal.packs.load import builtin_packs, load_pack
 from shoal.packs.pack import Pack
 from shoal.runtime.commit import Committer
 from shoal.runtime.engine import Engine
@@ -63,6 +64,7 @@ class Deployment:
         """Put the pack in `folder` in force, unless it is already; it then takes over with a warm-up over the
         journal."""
         pack = load_pack(folder)
+        self.writer.lateness_us = round(pack.settings.lateness_s * 1e6)
         engine = self.engine
         if engine is None or engine.pack.hash != pack.hash or engine.history_complete != history_complete:
             self.process(self.writer.control(PACKS, pack_body(folder, pack, history_complete=history_complete)))
@@ -203,7 +205,7 @@ def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None
         store = Store.open(home.store)
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
         committer = Committer(log, store, sample_one_in=settings.sample_one_in)
-        writer = Writer(journal, dedupe, facts, Enricher(tables), round(settings.lateness_s * 1e6))
+        writer = Writer(journal, dedupe, facts, Enricher(tables))
         deployment = Deployment(home, journal, store, log, committer, writer)
         deployment.recover(progress)
     except BaseException:
@@ -213,5 +215,5 @@ def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None
 
 
 def find_pack(name: str) -> Path:
-    """The folder of a pack: a path, or the name of one that ships with Shoal."""
-    return Path(name) if "/" in name or Path(name).is_dir() else builtin_folder(name)
+    """The folder of a pack: of one that ships with Shoal by its name, else a path."""
+    return Path(shoal.packs.__file__).parent / "builtin" / name if name in builtin_packs() else Path(name)

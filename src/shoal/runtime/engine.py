@@ -28,6 +28,7 @@ from shoal.expressions.frame import Frame, Layout
 from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
 from shoal.packs.pack import Pack
 from shoal.policy.decisions import Decisions
+from shoal.policy.findings import FindingLog
 from shoal.policy.policy import PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
@@ -67,9 +68,7 @@ class Engine:
         self.pack = pack
         self.identity = identity
         self.history_complete = history_complete
-        self.lists: Mapping[str, NamedList] = {
-            name: NamedList.of(name, definition.entries, definition.version) for name, definition in pack.lists.items()
-        }
+        self.lists: Mapping[str, NamedList] = pack.named_lists()
         used = used_columns(pack)
         self.event_layout = Layout.of({name: kind for name, kind in pack.event_columns.items() if name in used})
         self.features = FeatureEngine(
@@ -83,6 +82,7 @@ class Engine:
         self.layout = self.event_layout.with_columns(dict(zip(self.features.names, self.features.kinds, strict=True)))
         self.rules = RuleSet(pack.rules, self.layout, identity, self.lists)
         self.policy = PolicyEngine(pack.policy, self.rules, self.layout, identity, self.lists)
+        self.findings = FindingLog(self.rules, self.policy)
         self._attributes = {a.name: (a.path, a.kind) for a in pack.attributes.values() if a.name in used}
         self._frame = Frame.empty(self.layout, capacity)
         self._first_feature = len(self.event_layout.names)
@@ -96,7 +96,9 @@ class Engine:
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
         matches = self.rules.match(frame)
-        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps))
+        decisions = self.policy.decide(frame, matches, stamps)
+        self.findings.update(frame, decisions)
+        return Outcome(table, frame, block, matches, decisions)
 
     def with_attributes(self, table: pa.Table) -> pa.Table:
         """The table with the columns that the pack reads from `attributes`."""
@@ -111,7 +113,11 @@ class Engine:
         """Write the state behind the journal's first `position` records into the new folder `folder`."""
         folder.mkdir(parents=True)
         self.features.snapshot(folder / "features", position)
-        (folder / "policy.bin").write_bytes(self.policy.snapshot())
+        for name, state in (("policy.bin", self.policy.snapshot()), ("findings.bin", self.findings.snapshot())):
+            with (folder / name).open("wb") as stream:
+                stream.write(state)
+                stream.flush()
+                os.fsync(stream.fileno())
         mark = {"format": SNAPSHOT_FORMAT, "version": SNAPSHOT_VERSION, "position": position, "pack": self.pack.hash}
         with (folder / "engine.json").open("w", encoding="utf-8") as stream:
             json.dump(mark, stream)
@@ -127,6 +133,7 @@ class Engine:
             raise Unsupported(f"{folder}: a snapshot of pack {mark['pack']}, not of {self.pack.hash}")
         self.features.restore(folder / "features")
         self.policy.restore((folder / "policy.bin").read_bytes())
+        self.findings.restore((folder / "findings.bin").read_bytes())
         return int(mark["position"])
 
 
@@ -145,7 +152,7 @@ def stamps_of(table: pa.Table) -> Stamps:
 def used_columns(pack: Pack) -> set[str]:
     """Event columns and attributes that anything in the pack reads."""
     events = pack.event_columns
-    every = events | {definition.id: definition.kind for definition in pack.features}
+    every = events | dict(pack.feature_kinds)
     lists = frozenset(pack.lists)
     used: set[str] = set()
     for definition in pack.features:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shoal.adapters.files import FileSource
+from shoal.adapters.files import FileSource, read_head
 from shoal.clock import Clock
 from shoal.errors import InvalidInput, Problem, Where
+from shoal.events import formats
 from shoal.events.decode import Decoded
 from shoal.events.ids import EventIds
 from shoal.runtime.deployment import Deployment
@@ -57,6 +58,30 @@ def fingerprint(paths: Sequence[Path], format_name: str, received: bool) -> str:
                 stream.seek(max(_HEAD_BYTES, size - _HEAD_BYTES))
                 digest.update(stream.read())
     return digest.hexdigest()[:16]
+
+
+def guess_format(paths: Sequence[Path]) -> str:
+    """The format that the first file's first bytes look like; raises `InvalidInput` where none does."""
+    if str(paths[0]) == "-":
+        return "native"
+    name = formats.guess_format(read_head(str(paths[0])))
+    if name is None:
+        allowed = ", ".join(formats.FORMATS)
+        raise InvalidInput(
+            Problem(
+                "source.format",
+                "looks like no format that is known",
+                Where(str(paths[0])),
+                allowed,
+                hint="name one with --format",
+            )
+        )
+    return name
+
+
+def default_pack(format_name: str) -> str:
+    """The pack that ships for a format: audit logs of clouds get theirs, everything else file sharing."""
+    return "cloud_audit" if format_name in ("cloudtrail", "m365") else "file_sharing"
 
 
 def check_paths(paths: Sequence[Path]) -> None:

@@ -40,7 +40,7 @@ class Writer:
     dedupe: DedupeIndex
     facts: FactTable
     enricher: Enricher
-    lateness_us: int
+    lateness_us: int = 900_000_000
 
     def control(self, kind: str, body: dict[str, Any]) -> Group:
         """Append and sync one control record."""
