@@ -1,0 +1,130 @@
+"""`shoal demo`: a simulated fortnight through the whole engine, then a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from shoal.runtime.demo import DemoResult
+    from shoal.runtime.scoring import Score
+
+
+def demo(
+    folder: Path = typer.Option(Path("demo-out"), "--out", "-o", help="Where the world and the deployment lie."),
+    scenario: str = typer.Option("fortnight", "--scenario", help="A scenario file, or one that ships with Shoal."),
+    pack: str = typer.Option("file_sharing", "--pack", "-p", help="The pack that decides."),
+) -> None:
+    """Simulate a file-sharing service with its adversaries, decide every event, and compare with the truth."""
+    from shoal.cli.findings import print_findings
+    from shoal.cli.show import err, out, progress_bars
+    from shoal.clock import SystemClock
+    from shoal.runtime.demo import run_demo
+    from shoal.simulate import builtin_scenario, read_scenario
+
+    named = Path(scenario)
+    chosen = read_scenario(named) if named.suffix or named.exists() else builtin_scenario(scenario)
+    with progress_bars() as progress:
+        result = run_demo(chosen, folder, SystemClock(), progress, pack=pack)
+    for note in result.notes:
+        err.print(f"note: {note}", markup=False)
+    _print_speed(result)
+    _print_kinds(result.score)
+    _print_honest(result.score)
+    out.print("\n[bold]The ten subjects to look at first[/bold]")
+    print_findings(result.ranked[:10], output="table", top=10)
+    home = folder / "shoal"
+    first = result.ranked[0].subject if result.ranked else "ACCOUNT"
+    out.print("\n[bold]What to try next[/bold]")
+    for command, why in (
+        (f"shoal explain {first} --out {home}", "why, with the events behind each count"),
+        (f"shoal replay {home}", "decide everything again and compare"),
+        (f"shoal doctor {home}", "where did every record go?"),
+        ("shoal pack test file_sharing", "the rules' own tests, on the same engine"),
+        ("shoal run YOUR_LOG --format cloudtrail", "findings on your own audit log"),
+    ):
+        out.print(f"  .venv/bin/{command}", markup=False, style="cyan", soft_wrap=True)
+        out.print(f"      {why}", markup=False)
+
+
+def _print_speed(result: DemoResult) -> None:
+    from shoal.cli.show import out, span
+    from shoal.policy.definitions import Tier
+
+    if result.read.now:
+        rate = result.read.now / max(result.seconds, 1e-9)
+        out.print(
+            f"{result.read.now:,} records, {result.days:.1f} days of a service, were journalled and decided "
+            f"in {span(result.seconds)}: {rate:,.0f} a second"
+        )
+    else:
+        out.print(
+            f"{result.events:,} events were decided by an earlier run; nothing new (remove the folder to start over)"
+        )
+    counts = result.totals.counts
+    if counts["read"]:
+        out.print(
+            f"  duplicates {counts['duplicate']:,}, late {counts['late']:,}, dead letters {counts['dead_lettered']:,} "
+            f"of which conflicts {counts['conflict']:,}"
+        )
+    tiers = ", ".join(f"{Tier(tier).name.lower()} {count:,}" for tier, count in sorted(result.tiers.items()))
+    out.print(f"  events by tier: {tiers}")
+
+
+def _print_kinds(found: Score) -> None:
+    from rich.table import Table
+
+    from shoal.cli.show import out, span
+
+    out.print("\n[bold]What was caught[/bold] (a decision at `challenge` or above on an event of the attack)")
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    table.add_column("kind of attack")
+    for name in (
+        "attacks",
+        "caught",
+        "watched only",
+        "missed",
+        "median time",
+        "subjects",
+        "caught",
+        "events at challenge+",
+    ):
+        table.add_column(name, justify="right")
+    for kind in found.kinds:
+        delay = kind.median_delay_s
+        table.add_row(
+            kind.kind.replace("_", " "),
+            str(kind.attacks),
+            str(kind.caught),
+            str(kind.watched),
+            str(kind.attacks - kind.caught - kind.watched),
+            "-" if delay is None else span(delay),
+            f"{kind.subjects:,}",
+            f"{kind.subjects_caught:,}",
+            f"{kind.events_flagged / max(kind.events, 1):.0%} of {kind.events:,}",
+        )
+    out.print(table)
+    missed = [name for kind in found.kinds for name in kind.missed]
+    if missed:
+        out.print(f"  not caught: {', '.join(missed)}", markup=False)
+
+
+def _print_honest(found: Score) -> None:
+    from collections import Counter
+
+    import orjson
+
+    from shoal.cli.show import out
+
+    out.print("\n[bold]What it cost honest people[/bold] (after a warm-up of three days; an account counts once)")
+    out.print(
+        f"  {len(found.touched):,} of {found.honest_accounts:,} honest accounts met `challenge` or above: "
+        f"{found.touched_per_10k_week:.1f} per 10,000 and week"
+    )
+    rules: Counter[str] = Counter()
+    for lists in found.touched.values():
+        rules.update({rule for text in lists for rule in orjson.loads(text)})
+    for rule, count in rules.most_common(5):
+        out.print(f"    {rule}: {count:,} accounts", markup=False)

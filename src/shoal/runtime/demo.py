@@ -1,0 +1,136 @@
+"""The demo: a simulated world through the whole engine, and an honest account of what was caught.
+
+The only place beside `cli` that knows the simulator. The world is written once into the demo's folder and kept; the
+run goes on where an
+earlier one stopped, like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from shoal.clock import Clock
+from shoal.policy.findings import Ranked
+from shoal.runtime.commit import Totals
+from shoal.runtime.deployment import find_pack, open_deployment
+from shoal.runtime.home import open_home
+from shoal.runtime.run import Progress, Read, read_source
+from shoal.runtime.scoring import Score, Touch, score
+from shoal.simulate import Scenario, simulate, write_world
+from shoal.storage.frames import EventFrame
+from shoal.storage.journal import Journal
+from shoal.storage.store import Store
+
+WORLD_MARK = "world.json"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo ends with. `tiers` counts all decided events by tier (this run's and earlier ones')."""
+
+    read: Read
+    totals: Totals
+    tiers: dict[int, int]
+    events: int
+    seconds: float
+    days: float
+    score: Score
+    ranked: list[Ranked]
+    notes: list[str]
+    world: dict[str, object]
+
+
+def make_world(scenario: Scenario, folder: Path, progress: Progress) -> dict[str, object]:
+    """Write the world unless the folder holds it already; returns its manifest."""
+    mark = folder / WORLD_MARK
+    if not mark.exists():
+        progress.stage(f"simulating {scenario.name}")
+        write_world(simulate(scenario), folder, progress=lambda share: progress.moved(round(share * 1000), 1000))
+    manifest: dict[str, object] = json.loads(mark.read_text(encoding="utf-8"))
+    return manifest
+
+
+def run_demo(
+    scenario: Scenario, folder: Path, clock: Clock, progress: Progress, *, pack: str = "file_sharing"
+) -> DemoResult:
+    """Simulate, decide and score. The deployment lies in `folder/shoal`, the world in `folder/world`."""
+    world = folder / "world"
+    manifest = make_world(scenario, world, progress)
+    progress.stage("compiling (seconds the first time)")
+    home = open_home(folder / "shoal", create=True)
+    deployment = open_deployment(home, progress.stage)
+    try:
+        deployment.publish(find_pack(pack), history_complete=False)
+        deployment.running.warm()
+        start = time.perf_counter()
+        source = world / "events.ndjson"
+        read = read_source(deployment, [source], "native", received=True, clock=clock, progress=progress)
+        seconds = time.perf_counter() - start
+        ranked = deployment.running.findings.ranked()
+    finally:
+        deployment.close()
+    progress.stage("comparing with the truth")
+    labels, truth = pq.read_table(world / "labels.parquet"), pq.read_table(world / "truth.parquet")
+    journal = Journal.open(home.journal, identity=home.identity, read_only=True)
+    store = Store.open(home.store)
+    try:
+        accounts, first, last, events = _population(journal)
+        touches = _touches(journal, store)
+        found = score(labels, truth, touches, accounts=accounts, start_us=first, end_us=last)
+        tiers = _tiers(store, events)
+    finally:
+        store.close()
+        journal.close()
+    days = (last - first) / 86_400e6
+    totals = deployment.committer.totals
+    return DemoResult(read, totals, tiers, events, seconds, days, found, ranked, deployment.notes, manifest)
+
+
+def _population(journal: Journal) -> tuple[set[str], int, int, int]:
+    accounts: set[str] = set()
+    first, last, events = 2**62, 0, 0
+    for frame in journal.read():
+        if isinstance(frame, EventFrame):
+            table = frame.table
+            events += table.num_rows
+            if "actor" in table.column_names:
+                accounts.update(name for name in pc.unique(table.column("actor")).to_pylist() if name)
+            as_of = table.column("as_of")
+            first, last = min(first, as_of[0].as_py()), max(last, as_of[-1].as_py())
+    return accounts, first, last, events
+
+
+def _touches(journal: Journal, store: Store) -> Iterator[Touch]:
+    rows = store.read_decisions()
+    for start in range(0, len(rows), 50_000):
+        part = rows[start : start + 50_000]
+        seqs = np.unique(np.array([row.seq for row in part], dtype=np.int64))
+        table = journal.rows(seqs, ["account", "actor"])
+        where = {seq: k for k, seq in enumerate(seqs.tolist())}
+        names = {
+            name: table.column(name).to_pylist() if name in table.column_names else [None] * len(seqs)
+            for name in ("account", "actor")
+        }
+        for row in part:
+            k = where[row.seq]
+            yield Touch(row, names["account"][k], names["actor"][k])
+
+
+def _tiers(store: Store, events: int) -> dict[int, int]:
+    rows = store.read_decisions()
+    if not rows:
+        return {0: events}
+    table = pa.table({"seq": [row.seq for row in rows], "tier": [row.tier for row in rows]})
+    highest = table.group_by("seq").aggregate([("tier", "max")]).column("tier_max").to_numpy()
+    values, counts = np.unique(highest, return_counts=True)
+    tiers = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    return {0: events - sum(tiers.values()), **tiers}
