@@ -34,8 +34,8 @@ def check(pack: str = _PACK) -> None:
         out.print(f"note: rule {rule} lacks a test that fires or a near miss", markup=False)
 
 
-@app.command()
-def test(
+@app.command("test")
+def run_rule_tests(
     pack: str = _PACK,
     rule: str = typer.Option("", "--rule", help="Only tests of rules whose id contains this."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Name every test."),
