@@ -314,7 +314,10 @@ class RowCache:
                 found = self._stored(segment, seq, wanted)
             else:
                 found = self._pending(pending, seq, wanted)
-            have = codec.column_array(found.table, "seq")
+            table = found.table
+            if columns is not None and codec.BODY in columns:
+                table = table.append_column(codec.BODY, pa.array(found.bodies))
+            have = codec.column_array(table, "seq")
             stop = at + int(np.searchsorted(seqs[order[at:]], found.last_seq, side="right"))
             asked = seqs[order[at:stop]]
             places = np.searchsorted(have, asked)
@@ -322,7 +325,7 @@ class RowCache:
             if missing[0]:
                 raise Permanent(f"record {seq} is no event of this journal")
             stop = at + (int(np.argmax(missing)) if missing.any() else len(asked))
-            parts.append(found.table.take(pa.array(places[: stop - at])))
+            parts.append(table.take(pa.array(places[: stop - at])))
             at = stop
         if not parts:
             return pa.table({"seq": pa.array([], pa.int64())})
