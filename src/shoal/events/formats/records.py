@@ -24,7 +24,7 @@ def split_lines(block: bytes) -> list[bytes]:
     """The lines of a block without the blank ones (and without a byte order mark at the start)."""
     if block.startswith(b"\xef\xbb\xbf"):
         block = block[3:]
-    return [line for line in block.split(b"\n") if line and not line.isspace()]
+    return [line for line in block.split(b"\n") if line.strip(b" \t\r")]
 
 
 def load_object(line: bytes) -> dict[str, Any]:
