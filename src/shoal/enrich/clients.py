@@ -39,7 +39,9 @@ _TOOL = re.compile(
     r"(?:/v?(\d{1,9}))?",
     re.IGNORECASE,
 )
-_BOT = re.compile(r"(?:^|[^a-z])(?!cubot)(?:[a-z]*bot|crawler|spider|slurp|facebookexternalhit)(?:[^a-z]|$)", re.IGNORECASE)
+_BOT = re.compile(
+    r"(?:^|[^a-z])(?!cubot)(?:[a-z]*bot|crawler|spider|slurp|facebookexternalhit)(?:[^a-z]|$)", re.IGNORECASE
+)
 _DESKTOP = frozenset(
     "Windows|Mac OS X|Mac OS|Linux|Ubuntu|Fedora|Debian|Red Hat|CentOS|SUSE|openSUSE|Kubuntu|Mint|Gentoo|Arch Linux|"
     "Mandriva|Slackware|Chrome OS|FreeBSD|OpenBSD|NetBSD|DragonFly|Solaris|Haiku".split("|")

@@ -289,7 +289,9 @@ class _Reader:
             slug = "table.host_bits" if why == HOST_BITS else "table.range"
             self._problem(slug, f"{texts[index][:100]!r} {RANGE_PROBLEMS[why]}", self.lines[index])
 
-    def _problem(self, slug: str, message: str, line: int, allowed: str = "", nearest: str = "", hint: str = "") -> None:
+    def _problem(
+        self, slug: str, message: str, line: int, allowed: str = "", nearest: str = "", hint: str = ""
+    ) -> None:
         self.problems.append(Problem(slug, message, Where(self.file, line), allowed, nearest, hint))
 
     def _stop(self) -> None:
