@@ -132,7 +132,7 @@ def _hosts(data, offsets, null, schemes, out, edges):
             while start < end and data[start] <= 32:
                 start += 1
             behind, kind = _scheme(data, start, end, schemes)
-            first, stop = _authority(data, behind, end, kind != 1)
+            first, stop = _authority(data, behind, end, kind == 2)
             if first >= 0:
                 first, stop = _host_ends(data, first, stop)
                 if stop - first <= MAX_RAW_HOST:
