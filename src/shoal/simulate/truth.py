@@ -10,6 +10,10 @@ The detectors must never read these; the demo and the evaluation do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
 import pyarrow as pa
 
 TRUTH_LABELS = pa.schema(
@@ -61,3 +65,41 @@ BENIGN_KINDS = (
     "benign_false_report",
 )
 """Honest behaviour that a careless rule takes for abuse."""
+
+ALL_KINDS = (*KINDS, *BENIGN_KINDS, "recovery")
+"""What the code in the column `mark` means; `recovery`: the owner of a hijacked account takes it back."""
+MARK = {kind: code for code, kind in enumerate(ALL_KINDS)}
+
+
+@dataclass
+class LabelBook:
+    """Collects labels while the world is planned and lived; codes, not texts."""
+
+    rows: list[tuple[str, int, str, int, int | None, int, str | None]] = field(default_factory=list)
+
+    def add(
+        self, subject_type: str, subject: int, kind: str, start: int, end: int | None, known_at: int, attack: str | None
+    ) -> None:
+        """One label; `subject` is a code of its type, times are µs."""
+        self.rows.append((subject_type, int(subject), kind, int(start), end, int(known_at), attack))
+
+    def table(self, texts: Callable[[str, list[int]], list[str]]) -> pa.Table:
+        """`TRUTH_LABELS`, by start; `texts` gives the texts of codes of a subject type."""
+        arranged = sorted(self.rows, key=lambda row: (row[3], row[0], row[1], row[2]))
+        names: dict[tuple[str, int], str] = {}
+        for subject_type in sorted({row[0] for row in arranged}):
+            codes = sorted({row[1] for row in arranged if row[0] == subject_type})
+            names.update(zip(((subject_type, code) for code in codes), texts(subject_type, codes), strict=True))
+        columns: dict[str, list[Any]] = {
+            "subject_type": [row[0] for row in arranged],
+            "subject": [names[row[0], row[1]] for row in arranged],
+            "kind": [row[2] for row in arranged],
+            "start": [row[3] for row in arranged],
+            "end": [None if row[4] is None else int(row[4]) for row in arranged],
+            "source": ["simulator"] * len(arranged),
+            "confidence": [1.0] * len(arranged),
+            "known_at": [row[5] for row in arranged],
+            "retracted": [False] * len(arranged),
+            "attack": [row[6] for row in arranged],
+        }
+        return pa.table(columns, schema=TRUTH_LABELS)

@@ -1,6 +1,6 @@
 """A world: a scenario and a seed, unrolled into events, facts and truth.
 
-`simulate` builds the people and plans the attacks; `World.blocks` then lives through the days one after the other and
+`simulate` builds the people and plans the attacks; `World.parts` then lives through the days one after the other and
 holds no more than one day of events in memory. A world may be iterated again and gives the same events. It knows no
 detector.
 """
@@ -10,50 +10,214 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
+from shoal.simulate.addresses import AddressBook, build_addresses
+from shoal.simulate.adversaries import Attacks, plan_attacks
+from shoal.simulate.catalogue import TYPE
+from shoal.simulate.draws import DAY, HOUR, SECOND, Ints, unit
+from shoal.simulate.honest import HonestWorld, Presence
+from shoal.simulate.people import TIERS, People, build_people
+from shoal.simulate.render import Renderer
+from shoal.simulate.rows import Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
+from shoal.simulate.truth import ALL_KINDS, TRUTH_EVENTS
+
+FACTS = pa.schema([(name, pa.string()) for name in ("subject_type", "subject", "name", "value")] + [("time", pa.int64())])
+"""The columns of facts, as in `events.facts` (places in a partition are the reader's)."""
 
 
 @dataclass(frozen=True)
 class Part:
     """A stretch of the world in order of delivery: facts first, then events that may rest on them."""
 
-    facts: pa.Table  # FACT columns: subject_type, subject, name, value, time
+    facts: pa.Table  # FACTS
     events: pa.Table  # GIVEN columns
-    truth: pa.Table  # TRUTH_EVENTS
+    truth: pa.Table  # TRUTH_EVENTS; duplicates are listed once
+    duplicates: int  # rows of `events` that are copies of earlier ones
+    late: int  # rows delivered late (duplicates not counted)
 
 
 class World:
-    """The unrolled scenario."""
+    """The unrolled scenario. Made by `simulate`."""
 
-    scenario: Scenario
-    seed: int
+    def __init__(self, scenario: Scenario, seed: int, block_rows: int) -> None:
+        self.scenario, self.seed, self.block_rows = scenario, seed, block_rows
+        self.people: People = build_people(scenario, seed)
+        countries = tuple(sorted({home.country for home in scenario.homes}))
+        people, homes = self.people, np.zeros(int(self.people.household.max()) + 1, dtype=np.int64)
+        homes[people.household] = people.home[: people.honest]
+        self.book: AddressBook = build_addresses(scenario, seed, homes, people.org_home, countries)
+        presence = Presence(scenario, people, self.book)
+        self.attacks: Attacks = plan_attacks(scenario, seed, people, self.book, presence)
+        self.renderer = Renderer(people, self.book, self.attacks.suffixes)
+        self._old_links: Rows | None = None
+        self._labels: pa.Table | None = None
+        self._truth: pa.Table | None = None
 
     def parts(self) -> Iterator[Part]:
         """Facts, events and truth, a block at a time, in order of delivery."""
-        raise NotImplementedError
+        scenario, honest = self.scenario, HonestWorld(self.scenario, self.seed, self.people, self.book)
+        truths: list[pa.Table] = []
+        end = scenario.start + scenario.days * DAY
+        carried: list[Rows] = []
+        first_facts: list[pa.Table] = [self._settled_facts(), self._link_facts(honest.old_links)]
+        for day in range(scenario.days):
+            day_end = scenario.start + (day + 1) * DAY
+            fresh = concat([honest.day(day), self.attacks.between(day_end - DAY, day_end)])
+            today = self._deliver(take(fresh, fresh["time"] < end))
+            today = {name: np.concatenate([*(part[name] for part in carried), column]) for name, column in today.items()}
+            if day + 1 < scenario.days:
+                due = today["deliver"] < day_end
+                carried = [take(today, ~due)]
+                today = take(today, due)
+            today = take(today, np.lexsort((today["number"], today["deliver"])))
+            for at in range(0, length(today), self.block_rows):
+                part = self._part(take(today, slice(at, at + self.block_rows)), first_facts)
+                first_facts = []
+                truths.append(part.truth)
+                yield part
+        self._truth = pa.concat_tables(truths) if truths else TRUTH_EVENTS.empty_table()
+        self._labels = self._label_table(honest)
 
     def blocks(self) -> Iterator[pa.Table]:
-        """The event tables alone. Rows are in order of delivery (`received`), which is that of `time` but for the
-        disorder and the late records that the scenario states."""
-        raise NotImplementedError
+        """The event tables alone. Rows are in order of delivery (`received`, but for duplicates), which is that of
+        `time` but for the disorder and the late records that the scenario states."""
+        for part in self.parts():
+            yield part.events
 
     @property
     def facts(self) -> pa.Table:
-        """All facts of accounts, by time."""
-        raise NotImplementedError
+        """All facts of accounts, by time of creation; those of links are in the parts."""
+        people = self.people
+        return self._account_facts(np.flatnonzero(people.created >= 0))
 
     def labels(self) -> pa.Table:
         """`TRUTH_LABELS` of the whole world (lives through it once, if it has not been yet)."""
-        raise NotImplementedError
+        self._live()
+        assert self._labels is not None
+        return self._labels
 
     @property
     def truth(self) -> pa.Table:
         """`TRUTH_EVENTS` of the whole world (lives through it once, if it has not been yet)."""
-        raise NotImplementedError
+        self._live()
+        assert self._truth is not None
+        return self._truth
+
+    def _live(self) -> None:
+        if self._truth is None:
+            for _ in self.parts():
+                pass
+
+    def _deliver(self, today: Rows) -> Rows:
+        """Adds when each row is received and delivered; doubles some. Chosen by the row's number, so that one row's
+        fate does not hang on the others."""
+        delivery, number = self.scenario.delivery, today["number"]
+        delay = -np.log1p(-unit(number, 101)) * delivery.disorder_s * SECOND
+        late = unit(number, 102) < delivery.late_share
+        delay += np.where(late, (0.1 - np.log1p(-unit(number, 103))) * delivery.late_h * HOUR, 0.0)
+        today["received"] = today["time"] + delay.astype(np.int64)
+        today["deliver"] = today["received"]
+        today["copy"] = np.zeros(len(number), bool)
+        today["late"] = late
+        twice = np.flatnonzero(unit(number, 104) < delivery.duplicate_share)
+        again = take(today, twice)
+        wait = -np.log1p(-unit(number[twice], 105)) * np.where(unit(number[twice], 106) < 0.7, 20 * SECOND, delivery.late_h * HOUR)
+        again["deliver"] = again["deliver"] + wait.astype(np.int64) + 1000
+        again["copy"] = np.ones(len(twice), bool)
+        return {name: np.concatenate([column, again[name]]) for name, column in today.items()}
+
+    def _part(self, block: Rows, first_facts: list[pa.Table]) -> Part:
+        events = self.renderer.table(block)
+        kept = ~block["copy"]
+        made = np.flatnonzero((block["type"] == TYPE["account.created"]) & kept)
+        linked = np.flatnonzero((block["type"] == TYPE["link.created"]) & kept)
+        facts = [*first_facts, self._account_facts(block["account"][made])]
+        facts.append(self._link_facts({name: block[name][linked] for name in ("time", "link", "owner")}))
+        marked = np.flatnonzero((block["mark"] >= 0) & kept)
+        names = [adversary.id for adversary in self.scenario.adversaries]
+        truth = pa.table(
+            {
+                "event_id": events["event_id"].take(pa.array(marked)),
+                "time": pa.array(block["time"][marked]),
+                "attack": [names[a] if a >= 0 else None for a in block["attack"][marked].tolist()],
+                "kind": [ALL_KINDS[m] for m in block["mark"][marked].tolist()],
+                "harmful": pa.array(block["harmful"][marked] > 0),
+            },
+            schema=TRUTH_EVENTS,
+        )
+        late = int(np.count_nonzero(block["late"] & kept))
+        return Part(pa.concat_tables(facts), events, truth, int(np.count_nonzero(~kept)), late)
+
+    def _settled_facts(self) -> pa.Table:
+        people = self.people
+        return self._account_facts(np.flatnonzero((people.created >= 0) & (people.created < self.scenario.start)))
+
+    def _account_facts(self, accounts: Ints) -> pa.Table:
+        """Four facts of each account (three for private persons), as of its creation."""
+        people, names = self.people, self.renderer.accounts
+        accounts = np.asarray(accounts, dtype=np.int64)
+        accounts = accounts[np.argsort(people.created[accounts], kind="stable")]
+        subject = names.take(pa.array(accounts))
+        org = people.org[accounts]
+        tiers = [TIERS[t] for t in people.tier[accounts].tolist()]
+        created = people.created[accounts]
+        values = {
+            "created": pa.array([str(v) for v in created.tolist()], pa.string()),
+            "tier": pa.array(tiers, pa.string()),
+            "verified": pa.array(["true" if v else "false" for v in people.verified[accounts].tolist()], pa.string()),
+            "org": self.renderer.orgs.take(pa.array(org, mask=org < 0)),
+        }
+        return _facts("account", subject, values, created)
+
+    def _link_facts(self, links: Rows) -> pa.Table:
+        subject = self.renderer.link_texts(links["link"])
+        created = np.asarray(links["time"], dtype=np.int64)
+        values = {
+            "owner": self.renderer.accounts.take(pa.array(links["owner"])),
+            "created": pa.array([str(v) for v in created.tolist()], pa.string()),
+        }
+        return _facts("link", subject, values, created)
+
+    def _label_table(self, honest: HonestWorld) -> pa.Table:
+        book, renderer = self.attacks.labels, self.renderer
+        honest.labels.rows += book.rows
+
+        def texts(subject_type: str, codes: list[int]) -> list[str]:
+            array = np.array(codes, dtype=np.int64)
+            if subject_type == "account":
+                found = renderer.accounts.take(pa.array(array))
+            elif subject_type == "link":
+                found = renderer.link_texts(array)
+            elif subject_type == "ip":
+                found = self.book.text.take(pa.array(array))
+            else:
+                found = renderer.sha_texts(array)
+            return [str(text) for text in found.to_pylist()]
+
+        return honest.labels.table(texts)
+
+
+def _facts(subject_type: str, subject: pa.Array, values: dict[str, pa.Array], time: Ints) -> pa.Table:
+    """Rows of facts, one name after the other for each subject; null values are left out."""
+    size, count = len(subject), len(values)
+    order = np.arange(size * count).reshape(count, size).T.ravel()
+    table = pa.table(
+        {
+            "subject_type": pa.array([subject_type] * (size * count), pa.string()),
+            "subject": pa.concat_arrays([subject] * count),
+            "name": pa.array([name for name in values for _ in range(size)], pa.string()),
+            "value": pa.concat_arrays(list(values.values())),
+            "time": pa.array(np.tile(time, count)),
+        },
+        schema=FACTS,
+    ).take(pa.array(order))
+    return table.filter(table["value"].is_valid())
 
 
 def simulate(scenario: Scenario, *, seed: int | None = None, block_rows: int = 65_536) -> World:
-    """The world of `scenario`. `seed` defaults to the scenario's own."""
-    raise NotImplementedError
+    """The world of `scenario`. `seed` defaults to the scenario's own; `block_rows` bounds the rows of a block and
+    changes nothing else."""
+    return World(scenario, scenario.seed if seed is None else seed, block_rows)

@@ -14,13 +14,14 @@ from shoal.simulate.scenario.adversaries import (
     Takeover,
 )
 from shoal.simulate.scenario.read import builtin_scenario, builtin_scenarios, parse_scenario, read_scenario
-from shoal.simulate.scenario.schema import SCENARIO_VERSION, Happening, Home, Scenario
+from shoal.simulate.scenario.schema import SCENARIO_VERSION, Failures, Happening, Home, Scenario
 
 __all__ = [
     "ADVERSARIES",
     "SCENARIO_VERSION",
     "Adversary",
     "Destruction",
+    "Failures",
     "FakeAccounts",
     "Happening",
     "Home",

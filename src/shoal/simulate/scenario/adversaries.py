@@ -63,6 +63,7 @@ class Spraying(Stuffing):
     """Password spraying: a few common passwords on every account of chosen organisations, in rounds."""
 
     organisations: int = knob(3, "how many organisations, from the largest down", 1, 100_000)
+    attempts: int = knob(1_000_000, "attempts at most", 1, 100_000_000)
     rounds: int = knob(3, "rounds; each tries every member once", 1, 1000)
     hit_rate: float = fraction(0.003, "share of attempts with the right password")
     unknown_rate: float = fraction(0.1, "share of attempts on names that no account has")
@@ -113,6 +114,7 @@ class LinkAttack(Adversary):
     visits: float = knob(80.0, "median visits of a link", 1, 1_000_000)
     half_life_h: float = knob(5.0, "hours after which half of the visits have come", 0.01, 10_000)
     no_referrer: float = fraction(0.85, "share of visits without a referrer (from mail)")
+    recovers_h: float = knob(30.0, "mean hours until a hijacked owner takes the account back", 0.1, 24_000)
     report_rate: float = fraction(0.02, "share of visits that lead to an abuse report")
     origin: str = knob("vpn", _FROM, choices=FROM)
     tool: str = knob("common", _TOOL, choices=TOOLS)

@@ -1,0 +1,110 @@
+"""Phishing and malware: owners, fresh or hijacked, spread links; honest people visit them, and some report them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shoal.simulate.adversaries.intruder import Entries, login_rows, recover
+from shoal.simulate.adversaries.stage import Stage
+from shoal.simulate.catalogue import STEMS
+from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, median_counts, ragged
+from shoal.simulate.honest.actions import file_code
+from shoal.simulate.honest.links import plan_visits, report_rows, visit_rows
+from shoal.simulate.rows import Rows, length, rows, take
+
+_PHISHING_NAMES = ("pdf", "html", "docx", "pdf")
+_MALWARE_NAMES = ("exe", "zip", "docm", "js", "iso", "zip")
+
+
+def plan_phishing(stage: Stage) -> list[Rows]:
+    """Documents that ask for a password: all contents differ."""
+    reasons = {"phishing": 7.0, "spam": 2.0, "other": 1.0}
+    return _plan(stage, _PHISHING_NAMES, lambda size: np.full(size, -1, np.int64), reasons)
+
+
+def plan_malware(stage: Stage) -> list[Rows]:
+    """Few contents under many names."""
+    spec, rng = stage.adversary, stage.rng
+
+    def contents(size: int) -> Ints:
+        stock = (1 << 55) + (stage.index << 20) + rng.integers(0, spec.contents, size)
+        return np.where(rng.random(size) < spec.recompiled, rng.integers(1 << 56, 1 << 57, size), stock)
+
+    return _plan(stage, _MALWARE_NAMES, contents, {"malware": 7.0, "spam": 1.0, "other": 2.0})
+
+
+def _plan(stage: Stage, endings: tuple[str, ...], contents: object, reasons: dict[str, float]) -> list[Rows]:
+    spec, rng, truth = stage.adversary, stage.rng, stage.truth()
+    fresh = int(round(spec.owners * spec.fresh))
+    out, owners = _fresh_owners(stage, fresh)
+    more, hijacked = _hijacked_owners(stage, spec.owners - fresh)
+    out += more
+    since = np.concatenate([owners.time, hijacked.time])
+    who = {name: np.concatenate([column, hijacked.who()[name]]) for name, column in owners.who().items()}
+    counts = np.maximum(rng.poisson(spec.links, len(since)), 1)
+    group, place = ragged(counts)
+    wait = (rng.exponential(max(spec.age_days, 1e-4), len(group)) * DAY).astype(np.int64)
+    made = np.maximum(since[group] + wait, since[group] + (place + 1) * 3 * MINUTE)
+    size, owner = len(group), who["actor"][group]
+    names = [f"={STEMS[s]}.{endings[e]}" for s, e in zip(
+        rng.integers(0, len(STEMS), size).tolist(), rng.integers(0, len(endings), size).tolist(), strict=True)]  # fmt: skip
+    suffix = np.array([stage.suffix(name) for name in names], dtype=np.int64)
+    file = file_code(owner, 5000 + place + rng.integers(0, 1 << 20, size))
+    content = contents(size)  # type: ignore[operator]
+    shared = {"owner": owner, "file": file, "content": content, "suffix": suffix}
+    acts = take(who, group)
+    link = stage.codes(size)
+    out.append(rows("file.uploaded", made - 45 * SECOND, **acts, **shared, external=0, **truth))
+    out.append(rows("link.created", made, **acts, **shared, link=link, permission="public", **truth))
+    plan = plan_visits(
+        rng, stage.presence, {"time": made, "link": link, "owner": owner, "file": file, "content": content},
+        median_counts(rng, spec.visits, 0.7, size), half_life_h=spec.half_life_h, member_share=0.3,
+        download_share=spec.download_share, mates=0.03, no_referrer=spec.no_referrer,
+    )  # fmt: skip
+    visits = visit_rows(rng, stage.presence, None, plan)
+    visits["suffix"] = suffix[visits["link"] - link[0]].astype(np.int32) if size else np.zeros(0, np.int32)
+    reports = report_rows(rng, take(visits, rng.random(length(visits)) < spec.report_rate), reasons)
+    for part in (visits, reports):  # honest people did this: it belongs to the attack, but harms nobody else
+        part["mark"] = np.full(length(part), stage.mark, np.int8)
+        part["harmful"] = np.zeros(length(part), np.int8)
+    _label(stage, link, made, content, owners)
+    return [*out, visits, reports]
+
+
+def _label(stage: Stage, link: Ints, made: Ints, content: Ints, owners: Entries) -> None:
+    kind = stage.adversary.kind
+    for code, moment in zip(link.tolist(), made.tolist(), strict=True):
+        stage.label("link", code, kind, moment, None)
+    for account, moment in zip(owners.victim.tolist(), owners.time.tolist(), strict=True):
+        stage.label("account", account, kind, moment, None)
+    for code in np.unique(content[content >= 0]).tolist():
+        stage.label("file_sha256", code, kind, int(made[content == code].min()), None)
+
+
+def _fresh_owners(stage: Stage, size: int) -> tuple[list[Rows], Entries]:
+    """Accounts that sign up for it."""
+    spec, truth = stage.adversary, stage.truth()
+    created = stage.moments(size)
+    pool = stage.pool(spec.origin, max(size, 1))
+    address = pool[stage.rng.integers(0, len(pool), size)]
+    account = stage.accounts(created, address)
+    owners = Entries(account, created, address, stage.codes(size), stage.agents(spec.tool, size), stage.codes(size))
+    who, mail = owners.who(), stage.people.mail[account]
+    out = [rows("account.created", created, **who, method="email", domain=mail, outcome="success", **truth)]
+    out.append(rows("session.started", created + 2 * SECOND, **who, **truth))
+    return out, owners
+
+
+def _hijacked_owners(stage: Stage, size: int) -> tuple[list[Rows], Entries]:
+    """Honest accounts whose password the adversary has; from the login on they are his, until the owner comes back."""
+    spec, rng = stage.adversary, stage.rng
+    victims = stage.victims(size)
+    size = len(victims)
+    tries = Entries(
+        victims, stage.moments(size), stage.near(spec.origin, "country", victims), stage.codes(size),
+        stage.agents(spec.tool, size, victims), stage.codes(size),
+    )  # fmt: skip
+    out, inside = login_rows(stage, tries, passes=0.8)
+    taken = tries.some(inside)
+    until = taken.time + int(2 * DAY + spec.age_days * 2 * DAY) + HOUR
+    return out + recover(stage, taken, until), taken

@@ -1,0 +1,257 @@
+"""Sessions of one day: who comes when, with what, from where, and how the login went.
+
+A `Sessions` is a table of columns, one row a session that came about; logins, failures, challenges and sign-ups are
+emitted here as rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shoal.simulate.catalogue import CODE
+from shoal.simulate.draws import DAY, HOUR, SECOND, Bools, Floats, Ints, micros, pick, ragged, running
+from shoal.simulate.honest.presence import Presence, is_weekday, program_family
+from shoal.simulate.people import DEVICES, agent_code, device_code
+from shoal.simulate.rows import Rows, rows
+from shoal.simulate.scenario import Failures, Scenario
+
+THROWAWAY = 1 << 60
+"""Device codes from here on: private browsing, one session each."""
+
+
+@dataclass
+class Tokens:
+    """What devices keep between days: the session whose token each slot holds (0 none), and its generation."""
+
+    session: Ints  # [honest, DEVICES]
+    generation: Ints  # [honest, DEVICES]
+
+
+@dataclass
+class Sessions:
+    """Sessions of a day, by start."""
+
+    account: Ints
+    start: Ints
+    slot: Ints
+    device: Ints
+    address: Ints
+    agent: Ints
+    session: Ints
+    login: Bools
+    fresh: Bools  # a device that the account has not used before
+    signup: Bools
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+    def who(self, index: Ints | slice = slice(None)) -> Rows:
+        """The columns that tell who acts, for rows of events of these sessions."""
+        return {
+            "actor": self.account[index],
+            "account": self.account[index],
+            "session": self.session[index],
+            "device": self.device[index],
+            "address": self.address[index],
+            "agent": self.agent[index],
+        }
+
+
+def _work_factor(scenario: Scenario, presence: Presence, account: Ints, time: Ints) -> Floats:
+    """How active an account is at a time, against a working day: weekends and holidays."""
+    people, activity = presence.people, scenario.activity
+    works = people.works[account]
+    weekday = is_weekday(time + presence.offset[people.home[account]])
+    factor = np.where(weekday, 1.0, np.where(works, activity.weekend_work, activity.weekend_private))
+    for happening in scenario.calendar:
+        if happening.kind == "holiday":
+            start = scenario.start + int(happening.day * DAY)
+            inside = (time >= start) & (time < start + int(happening.days * DAY)) & works
+            if happening.country:
+                code = presence.book.countries.index(happening.country)
+                cities = np.array([h.country == presence.book.countries[code] for h in scenario.homes])
+                inside &= cities[people.home[account]]
+            factor = np.where(inside, factor * happening.factor, factor)
+    return factor
+
+
+def draw_starts(
+    rng: np.random.Generator, scenario: Scenario, presence: Presence, day: int, gone: Ints
+) -> tuple[Ints, Ints]:
+    """Accounts and starts of the day's sessions, sign-ups left out; by time."""
+    people, activity = presence.people, scenario.activity
+    day_start = scenario.start + day * DAY
+    peak = max(1.0, activity.weekend_private, activity.weekend_work)
+    account = np.repeat(np.arange(people.honest), rng.poisson(people.rate * peak))
+    works = people.works[account]
+    hour = np.where(works, pick(rng, activity.rhythm_work, len(account)), pick(rng, activity.rhythm_private, len(account)))
+    local = hour * HOUR + (rng.random(len(account)) * HOUR).astype(np.int64)
+    start = day_start + (local - presence.offset[people.home[account]]) % DAY
+    start = np.maximum(start, day_start + 180 * SECOND)
+    kept = rng.random(len(account)) * peak < _work_factor(scenario, presence, account, start)
+    kept &= (start > people.created[account] + 120 * SECOND) & (start < gone[account])
+    account, start = account[kept], start[kept]
+    order = np.argsort(start, kind="stable")
+    return account[order], start[order]
+
+
+def draw_sessions(
+    rng: np.random.Generator, scenario: Scenario, presence: Presence, tokens: Tokens, day: int, gone: Ints
+) -> tuple[Sessions, list[Rows]]:
+    """The day's sessions, and the rows of their beginnings (sign-ups, logins with failures and challenges)."""
+    people = presence.people
+    day_start = scenario.start + day * DAY
+    account, start = draw_starts(rng, scenario, presence, day, gone)
+    first, last = np.searchsorted(people.created[people.settled : people.honest], [day_start, day_start + DAY])
+    new = np.arange(people.settled + first, people.settled + last)
+    signup = np.concatenate([np.zeros(len(account), bool), np.ones(len(new), bool)])
+    account = np.concatenate([account, new])
+    start = np.concatenate([start, people.created[new]])
+    size = len(account)
+    slots = people.devices[account]
+    slot = np.where(rng.random(size) < 0.6, 0, (rng.random(size) * slots).astype(np.int64))
+    slot = np.where(signup, 0, slot)
+    program = people.api[account] & (rng.random(size) < 0.4) & ~signup
+    slot = np.where(program, DEVICES - 1, slot)
+    family = np.where(program, program_family(account), people.family[account, slot])
+    throwaway = (rng.random(size) < 0.02) & ~program
+    device = device_code(account, slot, tokens.generation[account, slot])
+    device = np.where(throwaway, THROWAWAY + (day << 34) + np.arange(size), device)
+    login = (rng.random(size) < scenario.activity.login_share) | throwaway
+    gives_up = login & ~signup & ~program & (rng.random(size) < scenario.failures.gives_up)
+    gives_up &= ~(people.sso[account] | people.passkey[account])
+    address = presence.address(rng, account, start, family)
+    agent = agent_code(family, device, scenario.start, start)
+    emitted = [_given_up(rng, account, start, device, address, agent, gives_up)]
+    stay = ~gives_up
+    table = Sessions(
+        account[stay], start[stay], slot[stay], device[stay], address[stay], agent[stay],
+        np.zeros(int(stay.sum()), np.int64), login[stay], np.zeros(int(stay.sum()), bool), signup[stay],
+    )  # fmt: skip
+    _hand_out_tokens(table, tokens, day, throwaway[stay])
+    emitted += _beginnings(rng, scenario, presence, table)
+    return table, emitted
+
+
+def _hand_out_tokens(table: Sessions, tokens: Tokens, day: int, throwaway: Bools) -> None:
+    """A login makes a session; later visits of the device use it. Fills `session`, `login` and `fresh`."""
+    size = len(table)
+    key = table.account * DEVICES + table.slot
+    key = np.where(throwaway, (1 << 50) + np.arange(size), key)
+    order = np.lexsort((table.start, key))
+    arranged = key[order]
+    new_key = np.ones(size, bool)
+    new_key[1:] = arranged[1:] != arranged[:-1]
+    kept = np.where(throwaway, 0, tokens.session[table.account, table.slot])[order]
+    begins = (table.login | table.signup)[order]
+    forced = new_key & (kept == 0) & ~begins
+    made = begins | forced
+    code = np.where(made, ((day + 1) << 34) + order, np.where(new_key, kept, 0))
+    holder = np.maximum.accumulate(np.where(made | new_key, np.arange(size), 0))
+    session = code[holder]
+    table.session[order] = session
+    table.login[order] = made & ~table.signup[order]
+    table.fresh[order] = new_key & (kept == 0)
+    lasting = ~throwaway[order]
+    tokens.session[table.account[order][lasting], table.slot[order][lasting]] = session[lasting]
+
+
+def _given_up(
+    rng: np.random.Generator, account: Ints, start: Ints, device: Ints, address: Ints, agent: Ints, who: Bools
+) -> Rows:
+    """People who fail and go away."""
+    index = np.flatnonzero(who)
+    group, place = ragged(1 + rng.poisson(1.2, len(index)))
+    at = index[group]
+    return rows(
+        "login.failed",
+        start[at] + place * 11 * SECOND + (rng.random(len(at)) * 8e6).astype(np.int64),
+        account=account[at], device=device[at], address=address[at], agent=agent[at],
+        method="password", reason="bad_password", outcome="failure",
+    )  # fmt: skip
+
+
+def _beginnings(rng: np.random.Generator, scenario: Scenario, presence: Presence, table: Sessions) -> list[Rows]:
+    """Sign-ups, logins and returns with a token."""
+    people, failures = presence.people, scenario.failures
+    out: list[Rows] = []
+    new = np.flatnonzero(table.signup)
+    account = table.account[new]
+    kinds = np.array([CODE["method"][w] for w in ("email", "google", "invite")])
+    method = kinds[pick(rng, [6, 3, 1], len(new))]
+    method = np.where(people.sso[account], CODE["method"]["sso"], method)
+    out.append(
+        rows("account.created", table.start[new], **table.who(new), method=method, domain=people.mail[account], outcome="success")
+    )  # fmt: skip
+    out.append(rows("session.started", table.start[new] + 2 * SECOND, **table.who(new)))
+    index = np.flatnonzero(table.login)
+    account, start = table.account[index], table.start[index]
+    sso = people.sso[account]
+    passkey = people.passkey[account] & ~sso
+    method = np.where(sso, CODE["method"]["sso"], np.where(passkey, CODE["method"]["passkey"], CODE["method"]["password"]))
+    out += _failures(rng, failures, presence, table, index[~sso & ~passkey])
+    out += _challenges(rng, failures, presence, table, index[~sso & ~passkey])
+    out.append(rows("login.succeeded", start, **table.who(index), method=method, outcome="success"))
+    out.append(rows("session.started", start + micros(rng.uniform(0.1, 0.9, len(index))), **table.who(index)))
+    back = np.flatnonzero(~table.login & ~table.signup)
+    out.append(rows("session.used", table.start[back], **table.who(back), method="token"))
+    return out
+
+
+def _failures(rng: np.random.Generator, odds: Failures, presence: Presence, table: Sessions, index: Ints) -> list[Rows]:
+    """Mistyped and forgotten passwords, and mistyped names, before the login that succeeds."""
+    people, failures = presence.people, odds
+    drawn = rng.random(len(index))
+    typo = drawn < failures.typo
+    forgot = ~typo & (drawn < failures.typo + failures.forgotten)
+    counts = np.where(typo, rng.geometric(0.72, len(index)), np.where(forgot, 2 + rng.poisson(1.0, len(index)), 0))
+    counts = np.minimum(counts, 9)
+    group, place = ragged(counts)
+    at = index[group]
+    gap = micros(rng.uniform(4, 14, len(at)))
+    before = np.where(forgot[group], 60 * SECOND, 20 * SECOND)
+    time = table.start[at] - before - running(gap, counts)
+    shared = {"device": table.device[at], "address": table.address[at], "agent": table.agent[at]}
+    bad = {"method": "password", "reason": "bad_password", "outcome": "failure"}
+    out = [rows("login.failed", time, account=table.account[at], **shared, **bad)]
+    at = index[forgot]
+    shared = {"device": table.device[at], "address": table.address[at], "agent": table.agent[at]}
+    time = table.start[at] - micros(rng.uniform(8, 40, len(at)))
+    out.append(
+        rows("password.reset", time, account=table.account[at], **shared, method="email_code", outcome="success")
+    )
+    at = index[rng.random(len(index)) < failures.wrong_name]
+    shared = {"device": table.device[at], "address": table.address[at], "agent": table.agent[at]}
+    names = rng.integers(people.mistyped[0], people.mistyped[1], len(at))
+    bad["reason"] = "unknown_account"
+    time = table.start[at] - micros(rng.uniform(9, 30, len(at)))
+    out.append(rows("login.failed", time, account=names, **shared, **bad))
+    return out
+
+
+def _challenges(rng: np.random.Generator, odds: Failures, presence: Presence, table: Sessions, index: Ints) -> list[Rows]:
+    """Second factors, and codes by e-mail on new devices; some fail once."""
+    people, account = presence.people, table.account[index]
+    own = people.mfa[account]
+    fresh = table.fresh[index]
+    odds_now = np.where(
+        own > 0,
+        np.where(fresh, 1.0, odds.challenge_share),
+        np.where(fresh, odds.challenge_new_device, 0.0),
+    )
+    asked = rng.random(len(index)) < odds_now
+    at, own = index[asked], own[asked]
+    method = np.where(own > 0, own, CODE["method"]["email_code"])
+    shared = {"account": table.account[at], "device": table.device[at], "address": table.address[at]}
+    shared |= {"agent": table.agent[at], "method": method}
+    begun = table.start[at] - micros(rng.uniform(14, 19, len(at)))
+    out = [rows("challenge.issued", begun, **shared)]
+    out.append(rows("challenge.passed", table.start[at] - micros(rng.uniform(0.2, 3, len(at))), **shared, outcome="success"))
+    failed = rng.random(len(at)) < odds.challenge_failed
+    some = {name: column[failed] for name, column in shared.items()}
+    out.append(rows("challenge.failed", begun[failed] + micros(rng.uniform(3, 9, int(failed.sum()))), **some, outcome="failure"))
+    return out
+
+
