@@ -20,9 +20,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from shoal.events.deadletters import DeadLetter, dead_letter
 from shoal.events.schema import Flag
 from shoal.policy.policy import rule_indices
-from shoal.runtime.bodies import one_chunk
+from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, STARTED
 from shoal.storage.decisions import DecisionLog
@@ -73,6 +74,7 @@ class Committer:
     def commit(self, group: Group, outcome: Outcome | None, engine: Engine) -> None:
         """Make one group durable; `outcome` is None where the group has no events."""
         ledger, offsets = self._count(group)
+        dead = [_letter(frame.body) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
         decisions: list[DecisionRow] = []
         outbox: list[OutboxRow] = []
         if outcome is not None:
@@ -91,6 +93,7 @@ class Committer:
                 offsets=offsets,
                 decisions=decisions,
                 outbox=outbox,
+                dead=dead,
             )
         )
 
@@ -127,6 +130,15 @@ class Committer:
             offsets.append(SourceOffset(self.source, "place", self._places[self.source]))
         ledger = {self.source: {k: v for k, v in counts.items() if v}, "": {k: v for k, v in own.items() if v}}
         return {source: found for source, found in ledger.items() if found}, offsets
+
+
+def _letter(body: Mapping[str, Any]) -> DeadLetter:
+    """The dead letter of a journal record; a conflict's raw bytes are its record as JSON."""
+    if "record" in body:
+        detail = f"its id was accepted before as record {body['original']}, with another body"
+        raw = msgspec.json.encode(body["record"])
+        return dead_letter(body["source"], body["partition"], body["offset"], "conflict", detail, raw)
+    return DeadLetter(**body)
 
 
 def decision_table(outcome: Outcome, sample_one_in: int) -> pa.Table:

@@ -205,7 +205,7 @@ def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None
         store = Store.open(home.store)
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
         committer = Committer(log, store, sample_one_in=settings.sample_one_in)
-        writer = Writer(journal, dedupe, facts, Enricher(tables))
+        writer = Writer(journal, dedupe, facts, Enricher(tables), home.identity)
         deployment = Deployment(home, journal, store, log, committer, writer)
         deployment.recover(progress)
     except BaseException:

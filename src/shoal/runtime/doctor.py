@@ -12,7 +12,6 @@ from shoal import extras
 from shoal.errors import Problem, ShoalError
 from shoal.runtime.home import Home
 from shoal.storage.decisions import DecisionLog
-from shoal.storage.frames import ControlFrame, DuplicateFrame, EventFrame
 from shoal.storage.journal import Journal
 from shoal.storage.store import Store
 
@@ -56,13 +55,9 @@ def check_up(home: Home) -> Checkup:
 def _examine(found: Checkup, journal: Journal, store: Store, log: DecisionLog) -> None:
     for cut in journal.cuts:
         found.notes.append(f"journal {cut.file}: a torn tail of {cut.cut_bytes} bytes ({cut.reason})")
-    for frame in journal.read():
-        if isinstance(frame, EventFrame):
-            found.events += frame.table.num_rows
-        elif isinstance(frame, DuplicateFrame):
-            found.duplicates += len(frame.seqs)
-        elif isinstance(frame, ControlFrame):
-            found.controls += 1
+    report = journal.verify()
+    found.problems += report.problems
+    found.events, found.duplicates, found.controls = report.events, report.duplicates, report.controls
     found.records = found.events + found.duplicates + found.controls
     found.decided = sum(table.num_rows for table in log.read())
     found.ledger = store.read_ledger()
@@ -72,17 +67,8 @@ def _examine(found: Checkup, journal: Journal, store: Store, log: DecisionLog) -
     if done < journal.next_seq:
         found.notes.append(f"{journal.next_seq - done:,} journalled records wait to be decided: the next run does it")
         return
-    found.problems += store.reconcile(
-        events=found.events, duplicates=found.duplicates, controls=found.controls, next_seq=journal.next_seq
-    )
+    found.problems += store.reconcile(journal.stats())
     if found.decided != found.events:
         found.problems.append(
             Problem("doctor.decisions", f"{found.events:,} events are journalled and {found.decided:,} decided")
         )
-    for source, counts in found.ledger.items():
-        read = counts.get("read", 0)
-        parts = sum(counts.get(name, 0) for name in ("decided", "duplicate", "dead_lettered", "facts", "labels"))
-        if source and read != parts:
-            found.problems.append(
-                Problem("doctor.conservation", f"{source}: {read:,} records read, {parts:,} accounted for")
-            )

@@ -32,7 +32,7 @@ from shoal.policy.findings import FindingLog
 from shoal.policy.policy import PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
-from shoal.runtime.bodies import one_chunk
+from shoal.runtime.columns import one_chunk
 
 SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 1
 

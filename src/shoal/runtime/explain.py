@@ -25,7 +25,7 @@ from shoal.expressions.frame import Frame
 from shoal.expressions.program import Program
 from shoal.features.definitions import FeatureDefinition
 from shoal.policy.definitions import Tier
-from shoal.runtime.bodies import one_chunk
+from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
 from shoal.runtime.replay import outcomes

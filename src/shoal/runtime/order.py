@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from shoal.adapters.spool import sorted_tables
 from shoal.events.deadletters import DeadLetter
 from shoal.events.decode import Decoded, empty_events
-from shoal.runtime.bodies import one_chunk
+from shoal.runtime.columns import one_chunk
 
 Int64s = npt.NDArray[np.int64]
 

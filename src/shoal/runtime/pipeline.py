@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from shoal.runtime.bodies import one_chunk
+from shoal.runtime.columns import one_chunk
 from shoal.runtime.deployment import Deployment
 from shoal.runtime.order import Ordered
 

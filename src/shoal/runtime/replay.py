@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from shoal.errors import InvalidInput, Problem
 from shoal.events.schema import Flag, Kind
-from shoal.runtime.bodies import one_chunk
+from shoal.runtime.columns import one_chunk
 from shoal.runtime.commit import decision_table, rows_of
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home

@@ -8,7 +8,6 @@ time behind `as_of` by more than the lateness is late, by less is behind.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 from shoal.events.schema import Flag
@@ -34,47 +33,3 @@ def stamp(time, bound, as_of_before, lateness_us, as_of, flags):
         as_of[row] = current
         flags[row] = bits
     return current
-
-
-_M1 = np.uint64(0x9E3779B97F4A7C15)
-_M2 = np.uint64(0xBF58476D1CE4E5B9)
-
-
-@njit(inline="always")
-def _mix(h, m):
-    h = (h ^ m) * _M1
-    return h ^ (h >> np.uint64(29))
-
-
-@njit(cache=True, nogil=True)
-def fold_texts(data, offsets, valid, has_nulls, salt, out):
-    """Fold one text column into the rows' body hashes `out` [n] uint64 (a null leaves the hash alone)."""
-    for row in range(len(out)):
-        if has_nulls and not valid[row]:
-            continue
-        start = offsets[row]
-        end = offsets[row + 1]
-        h = _mix(out[row] + salt, np.uint64(end - start) * _M2)
-        i = start
-        while i + 8 <= end:
-            m = np.uint64(0)
-            for j in range(8):
-                m |= np.uint64(data[i + j]) << np.uint64(8 * j)
-            h = _mix(h, m)
-            i += 8
-        m = np.uint64(0)
-        shift = 0
-        while i < end:
-            m |= np.uint64(data[i]) << np.uint64(shift)
-            shift += 8
-            i += 1
-        out[row] = _mix(h, m)
-
-
-@njit(cache=True, nogil=True)
-def fold_numbers(values, valid, has_nulls, salt, out):
-    """Fold one int64 column into the rows' body hashes."""
-    for row in range(len(out)):
-        if has_nulls and not valid[row]:
-            continue
-        out[row] = _mix(out[row] + salt, np.uint64(values[row]))

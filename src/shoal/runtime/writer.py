@@ -21,10 +21,11 @@ import pyarrow as pa
 
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
-from shoal.runtime.bodies import body_hashes, one_chunk
+from shoal.events.identity import Identity
+from shoal.runtime.columns import one_chunk
 from shoal.runtime.order import Ordered
 from shoal.runtime.stamps_kernel import stamp
-from shoal.storage.dedupe import CONFLICT, DUPLICATE, NEW, DedupeIndex
+from shoal.storage.dedupe import CONFLICT, DUPLICATE, NEW, DedupeIndex, body_hashes
 from shoal.storage.frames import ControlFrame, DuplicateFrame, EventFrame, Group, Int64s
 from shoal.storage.journal import Journal
 
@@ -40,6 +41,7 @@ class Writer:
     dedupe: DedupeIndex
     facts: FactTable
     enricher: Enricher
+    identity: Identity
     lateness_us: int = 900_000_000
 
     def control(self, kind: str, body: dict[str, Any]) -> Group:
@@ -98,7 +100,7 @@ class Writer:
         if not events.num_rows:
             none = np.zeros(0, np.int64)
             return none, np.zeros(0, np.int8), none, none
-        bodies = body_hashes(events)
+        bodies = body_hashes(events, self.identity)
         skip = np.diff(seqs, prepend=self.journal.next_seq - 1) - 1
         verdicts = self.dedupe.check(one_chunk(events, "event_id"), bodies, times, self.journal.next_seq, skip=skip)
         return seqs, verdicts.verdict, verdicts.original, bodies

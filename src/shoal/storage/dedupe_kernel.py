@@ -60,7 +60,7 @@ def judge(table, ids, known, bodies, times, skip, deny_rows, deny_seqs, first_se
 
     `skip` may be empty (all 0). `cold` holds confirmed entries of the same `event_id` and `time` from sealed segments
     (seq, body, as_of), those of row i at `cold_start[i] : cold_start[i + 1]` (`cold_start` empty: none). The outputs
-    are [n]: verdict, seq (-1: conflict), original (-1: new), as_of, and the slot taken (-1: none).
+    are [n]: verdict, seq, original (-1: new), as_of, and the slot taken (-1: none).
     """
     mask = table.shape[0] - 1
     seq = first_seq
@@ -94,7 +94,8 @@ def judge(table, ids, known, bodies, times, skip, deny_rows, deny_seqs, first_se
             verdicts[row], seqs[row], originals[row] = DUPLICATE, seq, same
             seq += 1
         elif other >= 0:
-            verdicts[row], seqs[row], originals[row] = CONFLICT, -1, other
+            verdicts[row], seqs[row], originals[row] = CONFLICT, seq, other
+            seq += 1
         else:
             verdicts[row], seqs[row], originals[row] = NEW, seq, -1
             as_of = now

@@ -501,5 +501,3 @@ def advance(d, as_of, rows):
     put(d, NOW, as_of)
     expire(d, as_of)
     sweep(d, rows)
-
-
