@@ -111,7 +111,7 @@ class Enricher:
             free = has_ip.copy()
             if column in given:
                 free &= np.asarray(given[column].is_null())
-            if (column == "lon" and "lat" in given) or (column == "lat" and "lon" in given):
+            if column == "lon" and "lat" in given or column == "lat" and "lon" in given:
                 other = given["lat" if column == "lon" else "lon"]
                 free &= np.asarray(other.is_null())  # half a place from each would be a third place
             told = found.take(places)

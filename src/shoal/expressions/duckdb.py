@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shoal.events.schema import Kind
-from shoal.expressions.texts import FILE_EXTENSION, URL_HOST, URL_PATH, URL_SCHEME, WHITE
 from shoal.expressions.tree import Node
+from shoal.expressions.texts import FILE_EXTENSION, URL_HOST, URL_PATH, URL_SCHEME, WHITE
 
 _TYPES = {Kind.BOOL: "BOOLEAN", Kind.INT: "BIGINT", Kind.FLOAT: "DOUBLE", Kind.TEXT: "VARCHAR", Kind.TIME: "BIGINT"}
 _INFIX = {

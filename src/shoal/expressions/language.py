@@ -42,7 +42,8 @@ _TYPES = frozenset(
 _WORD = re.compile(r"[^\W\d]\w*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STATEMENT_WORDS = frozenset(
-    ["select", "with", "insert", "update", "delete", "drop", "create", "alter", "attach", "copy", "pragma", "union", "intersect", "except", "values", "where", "group", "having", "order", "limit", "over", "window", "exists", "merge", "call", "execute", "set", "table", "join", "from"]
+    "select with insert update delete drop create alter attach copy pragma union intersect except values where "
+    "group having order limit over window exists merge call execute set table join from".split()
 )
 _TOKEN_HINTS = {
     _T.PLACEHOLDER: "there are no parameters: write the value",
@@ -154,7 +155,9 @@ def _plain(
     kind, text = token.token_type, token.text
     if kind in (_T.NUMBER, _T.STRING, _T.IDENTIFIER, _T.VAR) or kind in _SIGNS:
         pass
-    elif (kind in _RESERVED and text != "!" and text.upper() == kind.name) or kind is _T.ALIAS or (kind in _TYPES and before is not None and before.token_type in (_T.ALIAS, _T.DCOLON)):
+    elif kind in _RESERVED and text != "!" and text.upper() == kind.name:
+        return token
+    elif kind is _T.ALIAS or (kind in _TYPES and before is not None and before.token_type in (_T.ALIAS, _T.DCOLON)):
         return token
     elif _WORD.fullmatch(text):
         token = Token(_T.VAR, text, token.line, token.col, token.start, token.end)

@@ -148,7 +148,9 @@ class Deployment:
             self.notes.append(f"journal {cut.file}: {cut.cut_bytes} bytes of a torn tail were cut ({cut.reason})")
         self.store.check_against(self.journal.next_seq)
         position = self.store.position()
-        mark = position and DecisionMark(position.decision_segment, position.decision_length, position.decision_crc)
+        mark = None
+        if position is not None:
+            mark = DecisionMark(position.decision_segment, position.decision_length, position.decision_crc)
         cut_bytes = self.log.cut_to(mark)
         if cut_bytes:
             self.notes.append(f"decisions: {cut_bytes} bytes past the store's position were cut")

@@ -1,4 +1,4 @@
-"""The folder of one deployment: where its key, journal, decisions, store, snapshots and dead letters lie.
+"""The folder of one deployment: where its key, journal, decisions, store, snapshots lie.
 
     HOME/format.json       name and version of this layout
     HOME/identity.key      the 16-byte key of the keyed hash, mode 0600, never rotated in place
@@ -7,7 +7,8 @@
     HOME/decisions/        decision segments
     HOME/store.sqlite      position, ledger, decisions above allow, outbox
     HOME/snapshots/SEQ/    state of the engine behind the journal's first SEQ records
-    HOME/dead_letters/     what could not be processed, one NDJSON file a source
+    HOME/dead-letters.ndjson  the raw bytes of what could not be processed
+    HOME/state/            working files of the engine, made anew on start
 
 Knows paths and the key, opens nothing else.
 """
@@ -56,11 +57,6 @@ class Home:
     def snapshots(self) -> Path:
         """Folder of snapshots."""
         return self.folder / "snapshots"
-
-    @property
-    def dead_letters(self) -> Path:
-        """Folder of dead letters."""
-        return self.folder / "dead_letters"
 
 
 def open_home(folder: Path, *, create: bool) -> Home:

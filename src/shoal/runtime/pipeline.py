@@ -19,6 +19,7 @@ import numpy as np
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.deployment import Deployment
 from shoal.runtime.order import Ordered
+from shoal.storage.frames import Group, Int64s
 
 Item = TypeVar("Item")
 DEPTH = 3
@@ -106,16 +107,16 @@ def _cut(blocks: Iterable[Ordered], skip: int, rows: int) -> Iterator[Ordered]:
             start = stop
 
 
-def _written(deployment: Deployment, blocks: Iterable[Ordered], max_time: int | None) -> Iterator[object]:
+def _written(deployment: Deployment, blocks: Iterable[Ordered], max_time: int | None) -> Iterator[Group]:
     skew = round(deployment.home.settings.skew_s * 1e6)
     for block in blocks:
         if max_time is not None:
-            bound: object = max_time
+            bound: int | Int64s = max_time
         elif "received" in block.events.column_names:
             bound = np.asarray(one_chunk(block.events, "received").fill_null(2**62)) + skew
         else:
             bound = 2**62
-        group = deployment.writer.write(block, bound)  # type: ignore[arg-type]
+        group = deployment.writer.write(block, bound)
         if group is not None:
             deployment.note_facts(group)
             yield group

@@ -28,7 +28,7 @@ from shoal.runtime.writer import PACKS
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
+from shoal.storage.store import DecisionRow, Store
 
 MAX_LISTED = 100
 
@@ -163,10 +163,13 @@ def _compare_rows(report: ReplayReport, outcome: Outcome, engine: Engine, store:
     seqs = outcome.seq
     stored = store.read_decisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1)
     decisions, _ = rows_of(outcome, engine)
-    key = lambda row: (row.seq, row.subject_type, row.subject_id, row.threat)  # noqa: E731
-    old = {key(row): row for row in stored if row.seq not in erased}
-    new = {key(row): row for row in decisions if row.seq not in erased}
+    old = {_key(row): row for row in stored if row.seq not in erased}
+    new = {_key(row): row for row in decisions if row.seq not in erased}
     report.decisions += len(new)
     for place in sorted(old.keys() | new.keys()):
         if old.get(place) != new.get(place):
             report.add(Difference(place[0], "decision", str(old.get(place)), str(new.get(place))))
+
+
+def _key(row: DecisionRow) -> tuple[int, str, int, str]:
+    return row.seq, row.subject_type, row.subject_id, row.threat

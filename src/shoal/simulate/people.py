@@ -174,9 +174,7 @@ def build_people(scenario: Scenario, seed: int) -> People:
         home=home,
         org=org,
         group=group,
-        tier=np.where(member, BUSINESS, np.where(rng.random(total) < population.plus_share, PLUS, FREE)).astype(
-            np.int8
-        ),
+        tier=np.where(member, BUSINESS, np.where(rng.random(total) < population.plus_share, PLUS, FREE)).astype(np.int8),
         verified=(rng.random(total) < population.verified_share) | member,
         mail=np.where(member, len(MAIL_DOMAINS) + org, mails),
         rate=np.where(dormant, rate * 0.02, rate),
@@ -266,9 +264,7 @@ def _families(rng: np.random.Generator, total: int) -> Ints:
         if slot == 1:
             out[:, slot] = pick(rng, weights * phone, total)
         elif slot == 0:
-            out[:, slot] = np.where(
-                rng.random(total) < 0.8, pick(rng, computer, total), pick(rng, weights * phone, total)
-            )
+            out[:, slot] = np.where(rng.random(total) < 0.8, pick(rng, computer, total), pick(rng, weights * phone, total))
         else:
             out[:, slot] = pick(rng, weights * ~api, total)
     return out

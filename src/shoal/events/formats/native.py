@@ -274,3 +274,5 @@ def sniff(head: bytes) -> float:
         return 0.0
     good = sum(1 for line in lines if (b'"time"' in line and b'"type"' in line) or b'"record"' in line)
     return 0.9 * good / len(lines)
+
+

@@ -457,9 +457,7 @@ def scan(data, size, keys, key_starts, kinds, slots, needed, tok_col, tok_val, r
         if data[start] == _NL:
             i = start + 1
             continue
-        end, after, check = _scan_line(
-            data, start, keys, key_starts, kinds, slots, follows, needed, tok_col, tok_val, at
-        )
+        end, after, check = _scan_line(data, start, keys, key_starts, kinds, slots, follows, needed, tok_col, tok_val, at)
         if end > 0 and end - i <= MAX_LINE:
             if check:
                 checks[checked] = rows

@@ -501,3 +501,5 @@ def advance(d, as_of, rows):
     put(d, NOW, as_of)
     expire(d, as_of)
     sweep(d, rows)
+
+

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from numba import int32, njit
 
+from shoal.features.kernel.access_kernel import get, load32, load64, put, store32, store64
 from shoal.features.descriptor import (
     DROPPED_PAIRS,
     N_KEY_AT,
@@ -40,7 +41,6 @@ from shoal.features.descriptor import (
     W_TAIL,
     WINDOW_WORDS,
 )
-from shoal.features.kernel.access_kernel import get, load32, load64, put, store32, store64
 from shoal.features.kernel.queue_kernel import node_at, pop_first, push
 from shoal.features.kernel.sketch_kernel import cell_of, sketch_add, sketch_count, sketch_expire, sketch_is_empty
 from shoal.features.kernel.table_kernel import give, insert, row_of, take

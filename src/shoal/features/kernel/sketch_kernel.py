@@ -15,6 +15,7 @@ import math
 import numpy as np
 from numba import int32, njit, uint8
 
+from shoal.features.kernel.access_kernel import load8, load32, load64, mix, store8, store32, store64
 from shoal.features.descriptor import (
     NONE,
     SKETCH_BITS,
@@ -23,7 +24,6 @@ from shoal.features.descriptor import (
     SKETCH_REGISTERS,
     SKETCH_WINDOW_BYTES,
 )
-from shoal.features.kernel.access_kernel import load8, load32, load64, mix, store8, store32, store64
 
 _TOP = 53 - SKETCH_BITS
 

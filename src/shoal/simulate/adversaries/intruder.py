@@ -57,9 +57,7 @@ def login_rows(stage: Stage, tries: Entries, passes: float) -> tuple[list[Rows],
     out.append(rows("challenge.passed", tries.time[good] - SECOND, **take(before, good), outcome="success", **truth))
     bad = asked & ~passed
     wrong = bad & (rng.random(len(own)) < 0.4)
-    out.append(
-        rows("challenge.failed", tries.time[wrong] - 4 * SECOND, **take(before, wrong), outcome="failure", **truth)
-    )
+    out.append(rows("challenge.failed", tries.time[wrong] - 4 * SECOND, **take(before, wrong), outcome="failure", **truth))
     reason = np.where(wrong, CODE["reason"]["challenge_failed"], CODE["reason"]["challenge_abandoned"])
     lost = {**take(seen, bad), "method": "password", "outcome": "failure", "reason": reason[bad]}
     out.append(rows("login.failed", tries.time[bad] + micros(rng.uniform(0, 240, int(bad.sum()))), **lost, **truth))
@@ -130,25 +128,8 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
     address = stage.pool("vpn", drops)[rng.integers(0, max(1, min(drops, stage.book.vpn.size)), drops) % drops]
     drop = stage.accounts(created, address)
     device, agent = stage.codes(drops), stage.agents("common", drops)
-    who = {
-        "actor": drop,
-        "account": drop,
-        "session": stage.codes(drops),
-        "device": device,
-        "address": address,
-        "agent": agent,
-    }
-    out = [
-        rows(
-            "account.created",
-            created,
-            **who,
-            method="email",
-            domain=stage.people.mail[drop],
-            outcome="success",
-            **truth,
-        )
-    ]
+    who = {"actor": drop, "account": drop, "session": stage.codes(drops), "device": device, "address": address, "agent": agent}
+    out = [rows("account.created", created, **who, method="email", domain=stage.people.mail[drop], outcome="success", **truth)]
     out.append(rows("session.started", created + 2 * SECOND, **who, **truth))
     for account, since in zip(drop.tolist(), created.tolist(), strict=True):
         stage.label("account", account, "fake_accounts", since, None)
@@ -172,9 +153,7 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
 def recover(stage: Stage, entries: Entries, last: Ints) -> list[Rows]:
     """The owner takes the account back some time after the last action; until then it is hijacked."""
     rng, people, size = stage.rng, stage.people, len(entries.victim)
-    back = np.maximum(
-        entries.time + (rng.exponential(stage.adversary.recovers_h, size) * HOUR).astype(np.int64), last + HOUR
-    )
+    back = np.maximum(entries.time + (rng.exponential(stage.adversary.recovers_h, size) * HOUR).astype(np.int64), last + HOUR)
     wait = back % DAY // HOUR
     back = back + np.where((wait >= 1) & (wait < 6), 6 * HOUR, 0)
     for victim, start, end in zip(entries.victim.tolist(), entries.time.tolist(), back.tolist(), strict=True):
