@@ -206,5 +206,3 @@ def sniff(head: bytes) -> float:
         return 1.0
     marks = (b'"CreationTime"', b'"Operation"', b'"Workload"', b'"OrganizationId"', b'"RecordType"')
     return sum(mark in head for mark in marks) / len(marks)
-
-

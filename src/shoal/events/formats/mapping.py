@@ -174,7 +174,9 @@ class Mapping:
             ]
         return values
 
-    def rest_of(self, records: Sequence[Record], kept: dict[int, set[str]], dropped: frozenset[str]) -> list[str | None]:
+    def rest_of(
+        self, records: Sequence[Record], kept: dict[int, set[str]], dropped: frozenset[str]
+    ) -> list[str | None]:
         """The `attributes` text of each record: all fields but those taken (or `dropped`: read by the caller)."""
         taken = self.taken | dropped
         texts: list[str | None] = []

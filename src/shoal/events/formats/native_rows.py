@@ -177,5 +177,3 @@ def read_label(record: dict[str, Any]) -> dict[str, Any]:
         "known_at": _moment(record, "known_at", slug, needed=True),
         "retracted": bool(retracted),
     }
-
-
