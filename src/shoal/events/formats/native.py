@@ -20,11 +20,11 @@ from shoal.events.facts import FACT_SCHEMA
 from shoal.events.formats import native_kernel as kernel
 from shoal.events.formats import native_rows
 from shoal.events.formats.records import split_lines
-from shoal.events.formats.values import BadValue, parse_address
+from shoal.events.formats.values import BadValue
 from shoal.events.labels import LABEL_SCHEMA
 from shoal.events.schema import GIVEN_COLUMNS, Kind
 
-_PADDING = b"\n" * 9  # a last newline, and what a look at four bytes of UTF-8 or a literal may touch
+_PADDING = b"\n" * 16  # a last newline, and what a look at eight bytes may touch
 _SPLICE_LIMIT = 64  # up to so many rows are put between slices; more are sorted in
 _BOM = b"\xef\xbb\xbf"
 
@@ -68,7 +68,7 @@ class _Keys:
     """The known keys as the kernel wants them."""
 
     def __init__(self) -> None:
-        special = {"ip": kernel.IP, "attributes": kernel.ATTRIBUTES}
+        special = {"ip": kernel.IP, "attributes": kernel.ATTRIBUTES, "type": kernel.TYPE}
         self.names = (*native_rows.KEYS, "record")
         self.kinds = np.array(
             [special.get(name, int(kind)) for name, kind in native_rows.KEYS.items()] + [kernel.RECORD], dtype=np.int64
@@ -81,8 +81,13 @@ class _Keys:
             while self.slots[slot] >= 0:
                 slot = (slot + 1) % kernel.HASH_SLOTS
             self.slots[slot] = column
+        self.words, self.masks = np.zeros((len(self.names), 3), np.uint64), np.zeros((len(self.names), 3), np.uint64)
+        for column, name in enumerate(self.names):
+            shown = f'{name}":'.encode()
+            self.words[column] = np.frombuffer(shown.ljust(24, b"\0"), "<u8")
+            self.masks[column] = np.frombuffer((b"\xff" * len(shown)).ljust(24, b"\0"), "<u8")
         self.needed = np.uint64((1 << self.names.index("time")) | (1 << self.names.index("type")))
-        self.type_column = self.names.index("type")
+        assert max(map(len, self.names)) <= 22  # the kernel compares a guessed key in three words
         assert len(self.names) <= 63  # the kernel marks the keys of a line in 64 bits
 
 
@@ -125,116 +130,56 @@ class NativeDecoder:
             self._tok_col, self._tok_val = np.empty(size // 2 + 16, np.uint8), np.empty(size // 2 + 16, np.int64)
         most = block.count(b"\n") + 1
         row_ends, row_lines = np.empty(most, np.int64), np.empty(most, np.int64)
-        declined, checks = np.empty((most, 3), np.int64), np.empty(most, np.int64)
-        read, count, slow, checked = kernel.scan(
-            data, size, keys.bytes, keys.starts, keys.kinds, keys.slots, keys.needed,
-            self._tok_col, self._tok_val, row_ends, row_lines, declined, checks,
+        declined = np.empty((most, 3), np.int64)
+        read, count, slow = kernel.scan(
+            data, size, keys.bytes, keys.starts, keys.words, keys.masks, keys.kinds, keys.slots, keys.needed,
+            self._tok_col, self._tok_val, row_ends, row_lines, declined,
         )  # fmt: skip
-        keep = np.ones(count, dtype=np.uint8)
-        again = [tuple(place) for place in declined[:slow].tolist()]
-        if checked:
-            again.extend(self._check_addresses(data, checks[:checked], row_ends, row_lines, keep, block))
-            again.sort()
-        again.extend(self._empty_types(keys, row_ends[:count], row_lines, keep, block))
-        for number, start, end in sorted(again):
+        for number, start, end in declined[:slow].tolist():
             rows.read(block[start:end], offset + number)
-        kept = row_lines[:count][keep.astype(bool)] + offset
-        return self._build(data, row_ends, count, keep, kept, keys), kept, read
-
-    def _check_addresses(
-        self,
-        data: npt.NDArray[np.uint8],
-        checks: npt.NDArray[np.int64],
-        row_ends: npt.NDArray[np.int64],
-        row_lines: npt.NDArray[np.int64],
-        keep: npt.NDArray[np.uint8],
-        block: bytes,
-    ) -> list[tuple[int, int, int]]:
-        """Take rows whose IPv6 text is not an address in canonical form from the plain ones; returns their lines."""
-        column = _known_keys().names.index("ip")
-        again = []
-        for row in checks.tolist():
-            first = row_ends[row - 1] if row else 0
-            token = first + int(np.flatnonzero(self._tok_col[first : row_ends[row]] == column)[0])
-            value = int(self._tok_val[token])
-            start = value >> kernel.TEXT_SHIFT
-            text = block[start : start + (value & ((1 << kernel.TEXT_SHIFT) - 1))].decode("ascii")
-            if parse_address(text) != text:
-                keep[row] = 0
-                again.append(self._line_at(block, start, int(row_lines[row])))
-        return again
-
-    @staticmethod
-    def _line_at(block: bytes, inside: int, number: int) -> tuple[int, int, int]:
-        """(line number, start, end) of the line that holds the byte at `inside`."""
-        end = block.find(b"\n", inside)
-        return number, block.rfind(b"\n", 0, inside) + 1, len(block) if end < 0 else end
-
-    def _empty_types(
-        self,
-        keys: _Keys,
-        row_ends: npt.NDArray[np.int64],
-        row_lines: npt.NDArray[np.int64],
-        keep: npt.NDArray[np.uint8],
-        block: bytes,
-    ) -> list[tuple[int, int, int]]:
-        """Take rows whose type is the empty text from the plain ones; returns their lines."""
-        used = int(row_ends[-1]) if len(row_ends) else 0
-        empty = (self._tok_col[:used] == keys.type_column) & (
-            (self._tok_val[:used] & ((1 << kernel.TEXT_SHIFT) - 1)) == 0
-        )
-        again = []
-        for token in np.flatnonzero(empty).tolist():
-            row = int(np.searchsorted(row_ends, token, side="right"))
-            if keep[row]:
-                keep[row] = 0
-                inside = int(self._tok_val[token]) >> kernel.TEXT_SHIFT
-                again.append(self._line_at(block, inside, int(row_lines[row])))
-        return again
+        offsets = row_lines[:count] + offset
+        return self._build(data, row_ends, offsets, keys), offsets, read
 
     def _build(
         self,
         data: npt.NDArray[np.uint8],
         row_ends: npt.NDArray[np.int64],
-        count: int,
-        keep: npt.NDArray[np.uint8],
         offsets: npt.NDArray[np.int64],
         keys: _Keys,
     ) -> pa.Table:
-        """The tokens of the kept rows as an event table."""
-        columns = len(keys.kinds)
+        """The tokens of the plain rows as an event table."""
+        rows, columns = len(offsets), len(keys.kinds)
         sizes, counts = np.zeros(columns + 1, np.int64), np.zeros(columns + 1, np.int64)
-        kernel.measure(self._tok_col, self._tok_val, row_ends, count, keep, keys.kinds, sizes, counts)
+        kernel.measure(self._tok_col, self._tok_val, row_ends, rows, keys.kinds, sizes, counts)
         present = np.flatnonzero(counts)
         slot_of = np.full(columns + 1, -1, np.int64)
         slot_of[present] = np.arange(len(present))
-        kept = len(offsets)
-        bounds = np.cumsum([0, *sizes[present].tolist()], dtype=np.int64)
-        text = np.empty(int(bounds[-1]), np.uint8)
-        text_offsets = np.zeros((len(present), kept + 1), np.int32)
-        numbers = np.empty((len(present), kept), np.int64)
-        valid = np.zeros((len(present), kept // 8 + 1), np.uint8)
-        kernel.build(data, self._tok_col, self._tok_val, row_ends, count, keep, keys.kinds, slot_of, text,
-                     bounds[:-1].copy(), text_offsets, numbers, valid)  # fmt: skip
+        starts = np.cumsum([0, *(sizes[present] + kernel.GAP).tolist()], dtype=np.int64)
+        text = np.empty(int(starts[-1]), np.uint8)
+        text_offsets = np.zeros((len(present), rows + 1), np.int32)
+        numbers = np.empty((len(present), rows), np.int64)
+        valid = np.zeros((len(present), rows // 8 + 1), np.uint8)
+        kernel.build(data, self._tok_col, self._tok_val, row_ends, rows, keys.kinds, slot_of, text,
+                     starts[:-1].copy(), text_offsets, numbers, valid)  # fmt: skip
         built: dict[str, Any] = {"offset": pa.array(offsets)}
         for slot, column in enumerate(present.tolist()):
             name = "attributes" if column == columns else keys.names[column]
             kind = Kind.TEXT if column == columns else native_rows.KEYS[name]
-            nulls = kept - int(counts[column])
+            nulls = rows - int(counts[column])
             validity = pa.py_buffer(valid[slot]) if nulls else None
             if kind is Kind.TEXT or kind is Kind.FLOAT:
-                part = text[bounds[slot] : bounds[slot + 1]]
+                part = text[starts[slot] : starts[slot] + sizes[column]]
                 buffers = [validity, pa.py_buffer(text_offsets[slot]), pa.py_buffer(part)]
-                array = pa.Array.from_buffers(pa.string(), kept, buffers, nulls)
+                array = pa.Array.from_buffers(pa.string(), rows, buffers, nulls)
                 built[name] = pc.cast(array, pa.float64()) if kind is Kind.FLOAT else array
             elif kind is Kind.BOOL:
-                mask = None if not nulls else ~np.unpackbits(valid[slot], count=kept, bitorder="little").astype(bool)
+                mask = None if not nulls else ~np.unpackbits(valid[slot], count=rows, bitorder="little").astype(bool)
                 built[name] = pa.array(numbers[slot] == 1, mask=mask)
             else:
-                built[name] = pa.Array.from_buffers(pa.int64(), kept, [validity, pa.py_buffer(numbers[slot])], nulls)
+                built[name] = pa.Array.from_buffers(pa.int64(), rows, [validity, pa.py_buffer(numbers[slot])], nulls)
         for name in ("time", "type"):
             if name not in built:
-                built[name] = pa.nulls(kept, native_rows.KEYS[name].arrow)
+                built[name] = pa.nulls(rows, native_rows.KEYS[name].arrow)
         return event_table(built, self._source, self._partition)
 
 
@@ -274,5 +219,3 @@ def sniff(head: bytes) -> float:
         return 0.0
     good = sum(1 for line in lines if (b'"time"' in line and b'"type"' in line) or b'"record"' in line)
     return 0.9 * good / len(lines)
-
-
