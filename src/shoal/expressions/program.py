@@ -13,10 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoal.errors import InvalidInput, Problem, nearest_name
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Expression
 from shoal.expressions.frame import Frame, Layout, Valid, Values
+from shoal.expressions.lower import Lowering, Sharing
+from shoal.expressions.machine_kernel import LOAD_XB, LOAD_XN, STRIDE, run_code
+from shoal.expressions.stage import TextStage
+from shoal.expressions.tree import Node
 
 
 class ListLike(Protocol):
@@ -35,10 +40,15 @@ class ListLike(Protocol):
 
 
 class Program:
-    """Expressions compiled together; common sub-expressions are computed once."""
+    """Expressions compiled together; common sub-expressions are computed once.
+
+    Raises `InvalidInput` where the layout lacks a column, holds it as another kind, or a list is missing
+    (`expression.unknown_column`, `expression.type`, `expression.unknown_list`).
+    """
 
     kinds: tuple[Kind, ...]
     text_columns: frozenset[str]
+    """The columns whose texts a frame must carry; for all others ids will do."""
 
     def __init__(
         self,
@@ -47,8 +57,108 @@ class Program:
         identity: Identity,
         lists: Mapping[str, ListLike] | None = None,
     ) -> None:
-        raise NotImplementedError
+        named = lists or {}
+        _check(expressions, layout, named)
+        self.kinds = tuple(expression.kind for expression in expressions)
+        wanted = {name for expression in expressions for name in expression.lists}
+        self._machine = _Machine(
+            [expression.root for expression in expressions], layout, identity, {name: named[name] for name in wanted}
+        )
+        self.text_columns = frozenset(self._machine.text_columns)
 
     def run(self, frame: Frame, values: Values | None = None, valid: Valid | None = None) -> tuple[Values, Valid]:
-        """Evaluate all expressions on the frame's rows; [P, size] values (frame encoding) and null masks."""
-        raise NotImplementedError
+        """Evaluate all expressions on the frame's rows.
+
+        Gives `values` int64 [P, size] in the frame's encoding (0 where null) and `valid` uint8 [P, size]; arrays that
+        are given are filled and returned (they may be wider than `size`; they must be C-contiguous).
+        """
+        size = frame.size
+        if values is None or valid is None:
+            count = len(self.kinds)
+            values, valid = np.empty((count, size), np.int64), np.empty((count, size), np.uint8)
+        self._machine.run(frame, values, valid, size)
+        return values, valid
+
+
+class _Machine:
+    """Code, registers and text stage for a list of trees."""
+
+    def __init__(
+        self, roots: Sequence[Node], layout: Layout, identity: Identity, lists: Mapping[str, ListLike]
+    ) -> None:
+        text_lists = {name: found for name, found in lists.items() if found.kind == "text"}
+        ids = {name: _ids(identity, found.texts) for name, found in text_lists.items()}
+        contains = {name: found.contains for name, found in lists.items() if found.kind != "text"}
+        lowering = Lowering(layout, identity.id_of, ids, Sharing())
+        code = lowering.lower(roots)
+        self._stage = TextStage(code.stage, identity, contains) if code.stage else None
+        self.text_columns: set[str] = set()
+        self._inner: _Machine | None = None
+        if self._stage is not None:
+            self.text_columns |= self._stage.text_columns
+            for row in code.instructions:
+                if row[0] in (LOAD_XN, LOAD_XB):
+                    row[2] = self._stage.rows[id(code.stage[row[2]])]
+            if self._stage.inputs:
+                self._inner = _Machine(self._stage.inputs, layout, identity, lists)
+                self.text_columns |= self._inner.text_columns
+        self._num = np.zeros((max(code.numbers, 1), STRIDE), np.int64)
+        self._flt = self._num.view(np.float64)
+        self._ok = np.zeros((max(code.numbers, 1), STRIDE), np.uint8)
+        self._truth = np.zeros((max(code.truths, 1), STRIDE), np.uint8)
+        for register, bits in code.number_constants.items():
+            self._num[register] = bits or 0
+            self._ok[register] = bits is not None
+        for register, truth in code.truth_constants.items():
+            self._truth[register] = truth
+        self._code, self._pool, self._float_pool = code.instructions, code.pool, code.float_pool
+        self._extra = np.zeros((max(len(code.stage), 1), 1), np.int64)
+        self._extra_valid = np.zeros((max(len(code.stage), 1), 1), np.uint8)
+
+    def run(self, frame: Frame, values: Values, valid: Valid, size: int) -> None:
+        if self._stage is not None:
+            if size > self._extra.shape[1]:
+                self._extra = np.zeros((self._extra.shape[0], size), np.int64)
+                self._extra_valid = np.zeros((self._extra.shape[0], size), np.uint8)
+            inputs = self._inputs(frame, size) if self._inner is not None else {}
+            self._stage.run(frame, inputs, self._extra, self._extra_valid)
+        run_code(
+            self._code, self._num, self._flt, self._ok, self._truth, frame.values, frame.valid,
+            self._extra, self._extra_valid, self._pool, self._float_pool, values, valid, size,
+        )  # fmt: skip
+
+    def _inputs(self, frame: Frame, size: int) -> dict[int, pa.Array]:
+        """What the text stage reads from the machine: BOOL or INT arrays by node."""
+        assert self._stage is not None
+        assert self._inner is not None
+        nodes = self._stage.inputs
+        values, valid = np.empty((len(nodes), size), np.int64), np.empty((len(nodes), size), np.uint8)
+        self._inner.run(frame, values, valid, size)
+        made = {}
+        for node, numbers, good in zip(nodes, values, valid, strict=True):
+            raw = numbers.astype(np.bool_) if node.kind is Kind.BOOL else numbers
+            made[id(node)] = pa.array(raw, mask=good == 0)
+        return made
+
+
+def _ids(identity: Identity, texts: frozenset[str]) -> list[int]:
+    ids: list[int] = identity.ids_of(pa.array(sorted(texts), pa.string())).tolist()
+    return ids
+
+
+def _check(expressions: Sequence[Expression], layout: Layout, lists: Mapping[str, ListLike]) -> None:
+    problems = []
+    for expression in expressions:
+        for node in expression.root.walk():
+            name = str(node.value)
+            if node.op == "column" and name not in layout.index:
+                near = nearest_name(name, layout.names)
+                problems.append(Problem("expression.unknown_column", f"the frame has no column {name!r}", nearest=near))
+            elif node.op == "column" and layout.kind(name) is not node.kind:
+                message = f"column {name!r} is {layout.kind(name).name} in the frame"
+                problems.append(Problem("expression.type", message, allowed=node.kind.name))
+            elif node.op == "in_list" and name not in lists:
+                near = nearest_name(name, lists)
+                problems.append(Problem("expression.unknown_list", f"there is no list {name!r}", nearest=near))
+    if problems:
+        raise InvalidInput(list(dict.fromkeys(problems)))

@@ -1,0 +1,155 @@
+# mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
+"""The register machine: runs the code of a Program over a frame in tiles of 256 rows. Hot path.
+
+Two files of registers: numbers (`num`, int64; `flt` is the same memory as float64; `ok` the null masks, 1 where not
+null) and truths (`truth`, uint8: 0 unknown, 1 true, 2 false). An instruction is a row of six int64: operation,
+destination, and up to four operands. A destination may be one of its operands, so each loop reads before it writes.
+Constants live in registers that no instruction writes. The caller owns all arrays. Overflow, division by zero, NaN and
+infinities become null after each operation; no fast-math, no parallel loops.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from shoal.expressions.numbers_kernel import run_float, run_int
+
+WIDTH = 256
+STRIDE = WIDTH + 8
+"""Registers are padded: at a stride of a power of two all of them would fall on the same cache sets."""
+
+LOAD_N, LOAD_B, LOAD_XN, LOAD_XB, STORE_N, STORE_B = range(6)
+AND, OR, NOT, NULL_N, NULL_B, IS_TRUE, IS_FALSE = range(6, 13)
+SELECT_N, SELECT_B, COALESCE_N, COALESCE_B, B_TO_I, I_TO_B = range(13, 19)
+EQ_B, NE_B, DISTINCT_B = range(19, 22)
+FIRST_INT, FIRST_FLOAT = 32, 96
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _move(op, d, a, n, start, num, ok, truth, values, valid):
+    if op == LOAD_N:
+        for i in range(n):
+            num[d, i] = values[a, start + i]
+            ok[d, i] = valid[a, start + i]
+    else:
+        for i in range(n):
+            truth[d, i] = np.uint8(valid[a, start + i] * (2 - (values[a, start + i] != 0)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _store(op, d, a, n, start, num, ok, truth, out, out_valid):
+    if op == STORE_N:
+        for i in range(n):
+            v = ok[a, i]
+            out[d, start + i] = num[a, i] if v else 0
+            out_valid[d, start + i] = v
+    else:
+        for i in range(n):
+            t = truth[a, i]
+            out[d, start + i] = t & 1
+            out_valid[d, start + i] = t != 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _logic(op, d, a, b, n, ok, truth):
+    one, two = np.uint8(1), np.uint8(2)
+    if op == AND:
+        for i in range(n):
+            x, y = truth[a, i], truth[b, i]
+            truth[d, i] = ((x & y) & one) | ((x | y) & two)
+    elif op == OR:
+        for i in range(n):
+            x, y = truth[a, i], truth[b, i]
+            truth[d, i] = ((x | y) & one) | ((x & y) & two)
+    elif op == NOT:
+        for i in range(n):
+            x = truth[a, i]
+            truth[d, i] = ((x & one) << one) | (x >> one)
+    elif op == NULL_N:
+        for i in range(n):
+            truth[d, i] = one + ok[a, i]
+    elif op == NULL_B:
+        for i in range(n):
+            truth[d, i] = one + (truth[a, i] != 0)
+    elif op == IS_TRUE:
+        for i in range(n):
+            truth[d, i] = two - (truth[a, i] == one)
+    elif op == IS_FALSE:
+        for i in range(n):
+            truth[d, i] = two - (truth[a, i] == two)
+    elif op == DISTINCT_B:
+        for i in range(n):
+            truth[d, i] = two - (truth[a, i] != truth[b, i])
+    elif op == EQ_B:
+        for i in range(n):
+            x, y = truth[a, i], truth[b, i]
+            truth[d, i] = np.uint8((x != 0) & (y != 0)) * (two - (x == y))
+    elif op == NE_B:
+        for i in range(n):
+            x, y = truth[a, i], truth[b, i]
+            truth[d, i] = np.uint8((x != 0) & (y != 0)) * (two - (x != y))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _choose(op, d, a, b, c, n, num, ok, truth):
+    if op == SELECT_N:
+        for i in range(n):
+            t = truth[a, i] == 1
+            r = num[b, i] if t else num[c, i]
+            v = ok[b, i] if t else ok[c, i]
+            num[d, i] = r
+            ok[d, i] = v
+    elif op == SELECT_B:
+        for i in range(n):
+            truth[d, i] = truth[b, i] if truth[a, i] == 1 else truth[c, i]
+    elif op == COALESCE_N:
+        for i in range(n):
+            v = ok[a, i]
+            r = num[a, i] if v else num[b, i]
+            w = v | ok[b, i]
+            num[d, i] = r
+            ok[d, i] = w
+    elif op == COALESCE_B:
+        for i in range(n):
+            truth[d, i] = truth[a, i] if truth[a, i] != 0 else truth[b, i]
+    elif op == B_TO_I:
+        for i in range(n):
+            num[d, i] = truth[a, i] & 1
+            ok[d, i] = truth[a, i] != 0
+    elif op == I_TO_B:
+        for i in range(n):
+            truth[d, i] = ok[a, i] * np.uint8(2 - (num[a, i] != 0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_code(
+    code, num, flt, ok, truth, values, valid, extra, extra_valid, pool, float_pool, out, out_valid, size
+):  # fmt: skip
+    """Run `code` [steps, 6] over rows 0 to `size` of `values`/`valid` and `extra`/`extra_valid`, into `out`."""
+    for start in range(0, size, WIDTH):
+        n = min(WIDTH, size - start)
+        for k in range(code.shape[0]):
+            op, d, a, b, c, e = code[k, 0], code[k, 1], code[k, 2], code[k, 3], code[k, 4], code[k, 5]
+            if op >= FIRST_FLOAT:
+                run_float(op, d, a, b, c, e, n, num, flt, ok, truth, float_pool)
+            elif op >= FIRST_INT:
+                run_int(op, d, a, b, c, e, n, num, flt, ok, truth, pool)
+            elif op >= SELECT_N and op <= I_TO_B:
+                _choose(op, d, a, b, c, n, num, ok, truth)
+            elif op >= AND:
+                _logic(op, d, a, b, n, ok, truth)
+            elif op <= LOAD_B:
+                _move(op, d, a, n, start, num, ok, truth, values, valid)
+            elif op <= LOAD_XB:
+                _move(op - LOAD_XN, d, a, n, start, num, ok, truth, extra, extra_valid)
+            else:
+                _store(op, d, a, n, start, num, ok, truth, out, out_valid)
+
+
+def warm() -> None:
+    """Compile the machine (or load it from the cache): a second or ten, once a process."""
+    grid, mask = np.zeros((1, STRIDE), dtype=np.int64), np.zeros((1, STRIDE), dtype=np.uint8)
+    flat, floats = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float64)
+    code = np.zeros((0, 6), dtype=np.int64)
+    run_code(code, grid, grid.view(np.float64), mask, mask, grid, mask, grid, mask, flat, floats, grid, mask, 0)

@@ -1,0 +1,188 @@
+"""The text stage: the columns that the machine reads and that only characters can give. Hot path.
+
+Runs before the machine. A node that reads one column alone is computed once per distinct text where a batch repeats
+its texts, and remembered by text for batches of one row; others are computed over their columns. What is remembered
+(bounded, by text) belongs to the stage and changes speed only, never a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.events.identity import Identity
+from shoal.events.schema import Kind
+from shoal.expressions.frame import Frame
+from shoal.expressions.texts import CHARACTERS
+from shoal.expressions.tree import Node
+
+Contains = Callable[[pa.Array], npt.NDArray[np.bool_]]
+SMALL, SAMPLE = 64, 256
+MAX_REMEMBERED, MAX_REMEMBERED_CHARACTERS = 4_096, 512
+
+
+class TextStage:
+    """Computes `nodes`, in the order of `rows` (row of the result by node).
+
+    `inputs` are the nodes inside that the machine computes beforehand (conditions of a CASE of texts, numbers written
+    as texts); the caller gives their values to `run`.
+    """
+
+    def __init__(self, nodes: Sequence[Node], identity: Identity, lists: Mapping[str, Contains]) -> None:
+        self.inputs: list[Node] = []
+        self.text_columns: set[str] = set()
+        self.size = len(nodes)
+        self._identity = identity
+        self._lists = lists
+        self._by_column: list[tuple[str, list[Node], int]] = []
+        self._others: list[tuple[Node, int]] = []
+        self._remembered: list[dict[str | None, tuple[Any, Any]]] = []
+        self.rows = self._plan(nodes)
+
+    def _plan(self, nodes: Sequence[Node]) -> dict[int, int]:
+        """Give each node its row: nodes of one column alone stand together."""
+        single: dict[str, list[Node]] = {}
+        others: list[Node] = []
+        for node in nodes:
+            columns, inputs = self._reads(node)
+            self.text_columns |= columns
+            self.inputs += [found for found in inputs if found not in self.inputs]
+            if len(columns) == 1 and not inputs:
+                single.setdefault(next(iter(columns)), []).append(node)
+            else:
+                others.append(node)
+        rows: dict[int, int] = {}
+        for column, group in single.items():
+            self._by_column.append((column, group, len(rows)))
+            self._remembered.append({})
+            for node in group:
+                rows[id(node)] = len(rows)
+        for node in others:
+            self._others.append((node, len(rows)))
+            rows[id(node)] = len(rows)
+        return rows
+
+    def _reads(self, node: Node) -> tuple[set[str], list[Node]]:
+        """The text columns and the machine's values that a node reads."""
+        if node.op == "column":
+            return {str(node.value)}, []
+        columns: set[str] = set()
+        inputs: list[Node] = []
+        for i, arg in enumerate(node.args):
+            if self._by_machine(node, i):
+                inputs.append(arg)
+            else:
+                below = self._reads(arg)
+                columns |= below[0]
+                inputs += below[1]
+        return columns, inputs
+
+    @staticmethod
+    def _by_machine(node: Node, i: int) -> bool:
+        return node.op == "to_text" or (node.op == "case" and i % 2 == 0 and i + 1 < len(node.args))
+
+    def run(
+        self, frame: Frame, inputs: Mapping[int, pa.Array], values: npt.NDArray[Any], valid: npt.NDArray[Any]
+    ) -> None:
+        """Fill the rows of `values` and `valid` for the frame's rows; `inputs` by id of the node."""
+        size = frame.size
+        for number, (name, nodes, first) in enumerate(self._by_column):
+            texts = _column(frame, name)
+            if size == 1:
+                self._one(number, texts, nodes, first, values, valid)
+                continue
+            coded = _coded(texts) if size >= SMALL else None
+            for row, node in enumerate(nodes, first):
+                if coded is None:
+                    result = self._array(self._evaluate(node, {name: texts}, inputs), size)
+                else:
+                    few = self._array(self._evaluate(node, {name: coded.dictionary}, inputs), len(coded.dictionary))
+                    result = few.take(coded.indices)
+                self._write(result, node.kind, values[row], valid[row])
+        for node, row in self._others:
+            columns = {name: _column(frame, name) for name in self.text_columns}
+            result = self._array(self._evaluate(node, columns, inputs), size)
+            self._write(result, node.kind, values[row], valid[row])
+
+    def _one(
+        self,
+        number: int,
+        texts: pa.Array,
+        nodes: Sequence[Node],
+        first: int,
+        values: npt.NDArray[Any],
+        valid: npt.NDArray[Any],
+    ) -> None:
+        """One row: what was found for the same text before, if it is remembered."""
+        text: str | None = texts[0].as_py()
+        last = first + len(nodes)
+        known = self._remembered[number].get(text)
+        if known is not None:
+            values[first:last, 0], valid[first:last, 0] = known
+            return
+        for row, node in enumerate(nodes, first):
+            result = self._array(self._evaluate(node, {self._by_column[number][0]: texts}, {}), 1)
+            self._write(result, node.kind, values[row], valid[row])
+        if text is None or len(text) <= MAX_REMEMBERED_CHARACTERS:
+            if len(self._remembered[number]) >= MAX_REMEMBERED:
+                self._remembered[number].clear()
+            self._remembered[number][text] = (values[first:last, 0].copy(), valid[first:last, 0].copy())
+
+    def _evaluate(self, node: Node, columns: Mapping[str, pa.Array], inputs: Mapping[int, pa.Array]) -> Any:
+        if node.op == "column":
+            return columns[str(node.value)]
+        if node.op in ("literal", "null"):
+            return pa.scalar(node.value if node.op == "literal" else None, node.kind.arrow)
+        args = [
+            inputs[id(arg)] if self._by_machine(node, i) else self._evaluate(arg, columns, inputs)
+            for i, arg in enumerate(node.args)
+        ]
+        if node.op == "case":
+            result = args[-1]
+            for i in range(len(args) - 3, -1, -2):
+                result = pc.if_else(pc.fill_null(args[i], False), args[i + 1], result)
+            return result
+        if node.op == "in_list":
+            texts = self._array(args[0], 1)
+            found = pa.array(self._lists[str(node.value)](texts), pa.bool_())
+            found = pc.if_else(pc.is_valid(texts), found, pa.scalar(None, pa.bool_()))
+            return found[0] if isinstance(args[0], pa.Scalar) else found
+        return CHARACTERS[node.op](node.value, *args)
+
+    @staticmethod
+    def _array(result: Any, size: int) -> pa.Array:
+        return pa.repeat(result, size) if isinstance(result, pa.Scalar) else result
+
+    def _write(self, array: pa.Array, kind: Kind, values: npt.NDArray[Any], valid: npt.NDArray[Any]) -> None:
+        size = len(array)
+        if array.null_count:
+            valid[:size] = np.asarray(array.is_valid())
+        else:
+            valid[:size] = 1
+        if kind is Kind.TEXT:
+            values[:size] = self._identity.ids_of(array)
+        elif kind is Kind.FLOAT:
+            values[:size] = np.asarray(pc.fill_null(array, 0.0)).view(np.int64)
+        else:
+            values[:size] = np.asarray(pc.fill_null(array, False if kind is Kind.BOOL else 0), dtype=np.int64)
+
+
+def _column(frame: Frame, name: str) -> pa.Array:
+    texts = frame.texts.get(name)
+    if texts is None:
+        return pa.nulls(frame.size, pa.string())
+    return texts if len(texts) == frame.size else texts.slice(0, frame.size)
+
+
+def _coded(texts: pa.Array) -> pa.DictionaryArray | None:
+    """The texts by their distinct values, where these are under a quarter of the rows."""
+    head = texts.slice(0, SAMPLE)
+    if len(pc.unique(head)) * 2 > len(head):
+        return None
+    coded = texts.dictionary_encode(null_encoding="encode")
+    return coded if len(coded.dictionary) * 4 < len(texts) else None
