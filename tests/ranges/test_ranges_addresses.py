@@ -21,8 +21,9 @@ VALID = st.one_of(
     st.integers(0, 2**128 - 1).map(lambda n: str(ipaddress.IPv6Address(n & (2**128 - 2**64) | n & 0xFF))),
 )
 NEAR = st.text(alphabet="0123456789abfFg:.%/ -", max_size=24)
-PIECES = st.lists(st.sampled_from(["", "0", "00", "1", "255", "256", "ffff", "1ffff", "g", "1.2.3.4", ":", "::"]),
-                  max_size=10)
+PIECES = st.lists(
+    st.sampled_from(["", "0", "00", "1", "255", "256", "ffff", "1ffff", "g", "1.2.3.4", ":", "::"]), max_size=10
+)
 NEAR_PIECES = st.one_of(PIECES.map(":".join), PIECES.map(".".join), PIECES.map("".join))
 
 
@@ -32,7 +33,9 @@ def mutated(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         at %= len(text) + 1
         return text[:at] + piece + text[at + len(piece) // 2 :]
 
-    return st.tuples(texts, st.integers(0, 60), st.sampled_from(["", ":", ".", "::", "0", "%a", "%", "é", " "])).map(change)
+    return st.tuples(texts, st.integers(0, 60), st.sampled_from(["", ":", ".", "::", "0", "%a", "%", "é", " "])).map(
+        change
+    )
 
 
 ANY = st.one_of(st.none(), VALID, mutated(VALID), NEAR, NEAR_PIECES, st.text(max_size=12))
@@ -60,11 +63,44 @@ def test_prefixes_equal_python_also_in_slices(texts: list[str | None], skip: int
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4/24", "1.2.3.4:80", "1..2.3",
-     "١.2.3.4", "host.example", "1.2.3.-4", ":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::",
-     "::1:2:3:4:5:6:7:8", "12345::", "g::", "[::1]", "::1%", "::1%a%b", "::1%a/b", "::1.2.3", "::1.2.3.4.5", "1.2.3.4::",
-     "1:2:3:4:5:6:7:1.2.3.4", "::1:", ":1::", "0x7f.0.0.1", "2130706433"],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        "1.2.3",
+        "1.2.3.4.5",
+        "1.2.3.256",
+        "01.2.3.4",
+        "1.2.3.4 ",
+        " 1.2.3.4",
+        "1.2.3.4/24",
+        "1.2.3.4:80",
+        "1..2.3",
+        "١.2.3.4",
+        "host.example",
+        "1.2.3.-4",
+        ":",
+        ":::",
+        "1::2::3",
+        "1:2:3:4:5:6:7",
+        "1:2:3:4:5:6:7:8:9",
+        "1:2:3:4:5:6:7:8::",
+        "::1:2:3:4:5:6:7:8",
+        "12345::",
+        "g::",
+        "[::1]",
+        "::1%",
+        "::1%a%b",
+        "::1%a/b",
+        "::1.2.3",
+        "::1.2.3.4.5",
+        "1.2.3.4::",
+        "1:2:3:4:5:6:7:1.2.3.4",
+        "::1:",
+        ":1::",
+        "0x7f.0.0.1",
+        "2130706433",
+    ],
+)
 def test_malformed_addresses(text: str) -> None:
     assert oracle.parse_address(text)[1] == 0
     assert values([text]) == [(0, 0)]
@@ -87,8 +123,12 @@ def test_other_text_arrays_are_read() -> None:
 LENGTHS = st.one_of(st.integers(0, 130).map(str), st.sampled_from(["", "08", "+8", "-1", "8 ", "999", "255.0.0.0"]))
 NETWORKS = st.one_of(
     st.tuples(VALID, LENGTHS).map("/".join),
-    st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(lambda p: str(ipaddress.ip_network((int(p[0]), p[1]), False))),
-    st.tuples(st.ip_addresses(v=6), st.integers(0, 128)).map(lambda p: str(ipaddress.ip_network((int(p[0]), p[1]), False))),
+    st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(
+        lambda p: str(ipaddress.ip_network((int(p[0]), p[1]), False))
+    ),
+    st.tuples(st.ip_addresses(v=6), st.integers(0, 128)).map(
+        lambda p: str(ipaddress.ip_network((int(p[0]), p[1]), False))
+    ),
     st.tuples(VALID, VALID).map("-".join),
     ANY.filter(lambda text: text is not None),
 )

@@ -15,7 +15,10 @@ WORDS = st.text(max_size=8)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sets(WORDS.filter(lambda w: w.strip() and w.isprintable()), max_size=20), st.lists(st.none() | WORDS, max_size=20))
+@given(
+    st.sets(WORDS.filter(lambda w: w.strip() and w.isprintable()), max_size=20),
+    st.lists(st.none() | WORDS, max_size=20),
+)
 def test_text_membership_equals_a_set(entries: set[str], texts: list[str | None]) -> None:
     asked = [*texts, *sorted(entries)]
     made = NamedList.of("words", sorted(entries), kind="text")
@@ -42,11 +45,18 @@ def test_address_membership_equals_ipaddress(nets: list[tuple[int, int]], hosts:
 def test_rules_of_case_and_kind() -> None:
     made = NamedList.of("partners", ["Example.com"])
     assert made.kind == "text"
-    assert made.contains(pa.array(["Example.com", "example.com", "Example.com ", None])).tolist() == [True, False, False, False]
+    assert made.contains(pa.array(["Example.com", "example.com", "Example.com ", None])).tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]
     office = NamedList.of("office", ["192.0.2.1-192.0.2.9", "2001:DB8::/32", "198.51.100.4"])
     asked = pa.array(["192.0.2.9", "192.0.2.10", "2001:db8::1", "198.51.100.4", "office", "", None])
     assert office.contains(asked).tolist() == [True, False, True, True, False, False, False]
-    assert NamedList.of("ips", ["192.0.2.1"], kind="text").contains(pa.array(["192.0.2.1", "::ffff:192.0.2.1"])).tolist() == [True, False]
+    assert NamedList.of("ips", ["192.0.2.1"], kind="text").contains(
+        pa.array(["192.0.2.1", "::ffff:192.0.2.1"])
+    ).tolist() == [True, False]
     empty = NamedList.of("none", [])
     assert empty.contains(pa.array(["", None, "192.0.2.1"])).tolist() == [False] * 3
 
