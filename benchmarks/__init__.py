@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks.NAME`; names, keys and goals are in BENCHMARKS.md."""

@@ -15,7 +15,9 @@ LABEL_SCHEMA: pa.Schema = pa.schema(
     [
         pa.field("subject_type", pa.string()),  # one of LABEL_SUBJECTS
         pa.field("subject", pa.string()),
-        pa.field("kind", pa.string()),  # benign, or a kind of abuse: account_takeover, fake_account, phishing, malware …
+        pa.field(
+            "kind", pa.string()
+        ),  # benign, or a kind of abuse: account_takeover, fake_account, phishing, malware …
         pa.field("start", pa.int64()),  # microseconds UTC; null = open
         pa.field("end", pa.int64()),  # microseconds UTC, exclusive; null = open
         pa.field("source", pa.string()),  # who says so

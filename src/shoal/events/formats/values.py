@@ -18,9 +18,7 @@ from shoal.events.identity import ERASED_MARK
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 _US = timedelta(microseconds=1)
-_ISO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII
-)
+_ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _PORT = re.compile(r":\d{1,5}", re.ASCII)
 
 
