@@ -1,0 +1,1 @@
+"""The one generic kernel: memory, tables, queues, sketches, pairs, the log, reads, and the loop over events."""
