@@ -7,20 +7,48 @@ import pytest
 from shoal.enrich.clients import MAX_USER_AGENT, Client, read_client
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+MAC = "like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 
 
 @pytest.mark.parametrize(
     ("text", "client"),
     [
-        (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/120.0.0.0 Safari/537.36", Client("Chrome", "120", "Windows", "desktop")),
-        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:119.0) Gecko/20100101 Firefox/119.0", Client("Firefox", "119", "Mac OS X", "desktop")),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0", Client("Firefox", "115", "Linux", "desktop")),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1 Mobile/15E148 Safari/604.1", Client("Mobile Safari", "17", "iOS", "mobile")),
-        ("Mozilla/5.0 (iPad; CPU OS 16_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.1 Mobile/15E148 Safari/604.1", Client("Mobile Safari", "16", "iOS", "tablet")),
-        (f"Mozilla/5.0 (Linux; Android 13; Pixel 7) {WEBKIT} Chrome/119.0.0.0 Mobile Safari/537.36", Client("Chrome Mobile", "119", "Android", "mobile")),
-        (f"Mozilla/5.0 (Linux; Android 13; SM-X700) {WEBKIT} Chrome/119.0.0.0 Safari/537.36", Client("Chrome", "119", "Android", "tablet")),
-        (f"Mozilla/5.0 (Linux; Android 11; CUBOT NOTE 20) {WEBKIT} Chrome/90.0.0.0 Mobile Safari/537.36", Client("Chrome Mobile", "90", "Android", "mobile")),
-        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", Client("Googlebot", "2", None, "bot")),
+        (
+            f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/120.0.0.0 Safari/537.36",
+            Client("Chrome", "120", "Windows", "desktop"),
+        ),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:119.0) Gecko/20100101 Firefox/119.0",
+            Client("Firefox", "119", "Mac OS X", "desktop"),
+        ),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0",
+            Client("Firefox", "115", "Linux", "desktop"),
+        ),
+        (
+            f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 {MAC} Version/17.1 Mobile/15E148 Safari/604.1",
+            Client("Mobile Safari", "17", "iOS", "mobile"),
+        ),
+        (
+            f"Mozilla/5.0 (iPad; CPU OS 16_1 {MAC} Version/16.1 Mobile/15E148 Safari/604.1",
+            Client("Mobile Safari", "16", "iOS", "tablet"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 13; Pixel 7) {WEBKIT} Chrome/119.0.0.0 Mobile Safari/537.36",
+            Client("Chrome Mobile", "119", "Android", "mobile"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 13; SM-X700) {WEBKIT} Chrome/119.0.0.0 Safari/537.36",
+            Client("Chrome", "119", "Android", "tablet"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 11; CUBOT NOTE 20) {WEBKIT} Chrome/90.0.0.0 Mobile Safari/537.36",
+            Client("Chrome Mobile", "90", "Android", "mobile"),
+        ),
+        (
+            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+            Client("Googlebot", "2", None, "bot"),
+        ),
         ("aws-cli/1.16.1 Python/3.6.8 Linux/4.14 botocore/1.11", Client("aws-cli", "1", "Linux", "script")),
         ("[Boto3/1.9.1 Python/3.7 Linux Botocore/1.12]", Client("Boto3", "1", "Linux", "script")),
         ("curl/8.4.0", Client("curl", "8", None, "script")),
@@ -28,12 +56,15 @@ WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
         ("Go-http-client/1.1", Client("Go-http-client", "1", None, "script")),
         ("rclone/v1.64.0", Client("rclone", "1", None, "script")),
         ("Go-http-client", Client("Go-http-client", None, None, "script")),
-        (f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} HeadlessChrome/119.0 Safari/537.36", Client("HeadlessChrome", "119", "Linux", "script")),
+        (
+            f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} HeadlessChrome/119.0 Safari/537.36",
+            Client("HeadlessChrome", "119", "Linux", "script"),
+        ),
         ("console.amazonaws.com", Client(None, None, None, "other")),
         ("", Client(None, None, None, None)),
         ("  \t", Client(None, None, None, None)),
     ],
-)  # fmt: skip
+)
 def test_clients(text: str, client: Client) -> None:
     assert read_client(text) == client
 

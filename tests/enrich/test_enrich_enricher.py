@@ -16,8 +16,22 @@ from shoal.events.schema import BY_NAME, check_table
 
 Row = dict[str, Any]
 READ = ("ip", "url", "domain", "user_agent")
-FILLED = ("country", "asn", "lat", "lon", "network_kind", "network", "enrichment", "domain", "registered_domain",
-          "domain_suffix", "ua_family", "ua_version", "ua_os", "ua_device")  # fmt: skip
+FILLED = (
+    "country",
+    "asn",
+    "lat",
+    "lon",
+    "network_kind",
+    "network",
+    "enrichment",
+    "domain",
+    "registered_domain",
+    "domain_suffix",
+    "ua_family",
+    "ua_version",
+    "ua_os",
+    "ua_device",
+)
 GEO = [
     ("192.0.2.0/24", {"country": "NO", "lat": 59.5, "lon": 10.5}),
     ("192.0.2.128/25", {"country": "SE", "asn": 7}),
@@ -27,8 +41,20 @@ KIND = [("192.0.2.0/26", {"network_kind": "office", "country": "DK"}), ("::/0", 
 SLOW = [SlowTable("geo", "1", GEO), SlowTable("kind", "2026-01", KIND)]
 ROW = st.fixed_dictionaries(
     {
-        "ip": st.sampled_from([None, "", "host", "192.0.2.1", "192.0.2.77", "192.0.2.200", "::ffff:192.0.2.1", "2001:db8::5", "::1"]),
-        "url": st.sampled_from([None, "", "x", "https://a.example.co.uk/x", "http://ann@bücher.example:1/", "http://1.2.3.4/", "http://a..b/"]),
+        "ip": st.sampled_from(
+            [None, "", "host", "192.0.2.1", "192.0.2.77", "192.0.2.200", "::ffff:192.0.2.1", "2001:db8::5", "::1"]
+        ),
+        "url": st.sampled_from(
+            [
+                None,
+                "",
+                "x",
+                "https://a.example.co.uk/x",
+                "http://ann@bücher.example:1/",
+                "http://1.2.3.4/",
+                "http://a..b/",
+            ]
+        ),
         "domain": st.sampled_from([None, None, "", "Files.Example.com", "x.github.io."]),
         "user_agent": st.sampled_from([None, "", "curl/8.1", "Mozilla/5.0 (X11; Linux) Firefox/119.0", "é" * 600]),
         "country": st.sampled_from([None, None, "FI"]),
@@ -36,7 +62,7 @@ ROW = st.fixed_dictionaries(
         "network": st.sampled_from([None, None, "mine"]),
         "ua_os": st.sampled_from([None, None, "BeOS"]),
     }
-)  # fmt: skip
+)
 
 
 def table_of(rows: list[Row]) -> pa.Table:

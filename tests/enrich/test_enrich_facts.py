@@ -55,12 +55,20 @@ TYPES = st.sampled_from(
 )
 EVENT = st.fixed_dictionaries(
     {
-        "type": TYPES, "time": st.one_of(st.none(), st.integers(-5, 2**50)), "actor": PEOPLE, "account": PEOPLE,
-        "owner": PEOPLE, "org": st.sampled_from([None, "acme", "x"]), "recipient": PEOPLE,
-        "recipient_org": st.sampled_from([None, "acme"]), "link": st.sampled_from([None, "x", "y"]),
-        "file": st.sampled_from([None, "x", "f"]), "file_sha256": SHA, "account_tier": st.sampled_from([None, None, "pro"]),
+        "type": TYPES,
+        "time": st.one_of(st.none(), st.integers(-5, 2**50)),
+        "actor": PEOPLE,
+        "account": PEOPLE,
+        "owner": PEOPLE,
+        "org": st.sampled_from([None, "acme", "x"]),
+        "recipient": PEOPLE,
+        "recipient_org": st.sampled_from([None, "acme"]),
+        "link": st.sampled_from([None, "x", "y"]),
+        "file": st.sampled_from([None, "x", "f"]),
+        "file_sha256": SHA,
+        "account_tier": st.sampled_from([None, None, "pro"]),
     }
-)  # fmt: skip
+)
 FACT = st.one_of(
     st.fixed_dictionaries(
         {
@@ -127,9 +135,15 @@ def test_any_cut_equals_the_slow_twin(events: list[Row], facts: list[Row], cuts:
         again.restore(pieces.snapshot())
         pieces = again
     assert found == [{n: row.get(n) for n in (*COLUMNS, *ADDED)} for row in want]
-    assert state_of(whole) == state_of(pieces) == {
-        f"{k} {s}": slow.get(k, s) for k, s in [("account", s) for s in ("ann", "bob", "x")] + [(k, s) for k in ("link", "file") for s in ("x", "y", "f")]
-    }  # fmt: skip
+    assert (
+        state_of(whole)
+        == state_of(pieces)
+        == {
+            f"{k} {s}": slow.get(k, s)
+            for k, s in [("account", s) for s in ("ann", "bob", "x")]
+            + [(k, s) for k in ("link", "file") for s in ("x", "y", "f")]
+        }
+    )
     assert whole.snapshot() == pieces.snapshot()
 
 

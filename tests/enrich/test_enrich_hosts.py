@@ -112,9 +112,36 @@ def test_hosts(text: str, host: Host) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "..", "a..b", ".a.com", "a b.com", "a/b.com", "exa$mple.com", "-a.com", "a-.com", "x" * 64 + ".com",
-     ".".join(["abcdefgh"] * 30), "a.com:http", "a.com:1:2", "[::1", "[::1]x", "[1.2.3.4]", "[::g]", "1.2.3.256", "1.2.3.4.5",
-     "09", "a.1", "0xg.1", "999999999999", "%00.com", "%zz.com", "ｘ" * 90 + ".com", "é" * 3000],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "..",
+        "a..b",
+        ".a.com",
+        "a b.com",
+        "a/b.com",
+        "exa$mple.com",
+        "-a.com",
+        "a-.com",
+        "x" * 64 + ".com",
+        ".".join(["abcdefgh"] * 30),
+        "a.com:http",
+        "a.com:1:2",
+        "[::1",
+        "[::1]x",
+        "[1.2.3.4]",
+        "[::g]",
+        "1.2.3.256",
+        "1.2.3.4.5",
+        "09",
+        "a.1",
+        "0xg.1",
+        "999999999999",
+        "%00.com",
+        "%zz.com",
+        "ｘ" * 90 + ".com",
+        "é" * 3000,
+    ],
+)
 def test_malformed_hosts(text: str) -> None:
     assert read_host(text) == NO_HOST

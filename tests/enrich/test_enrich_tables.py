@@ -38,9 +38,14 @@ def test_a_csv_tells_by_the_most_specific_range(tmp_path: Path) -> None:
     ours = {"country": "NO", "asn": 64500, "lat": 59.9, "lon": 10.7, "network_kind": "office"}
     nothing = dict.fromkeys(ours)
     assert found == [
-        ours, ours, {**nothing, "country": "SE", "network_kind": "vpn"},
-        {"country": "FI", "asn": 64501, "lat": -1.0, "lon": 180.0, "network_kind": None}, nothing, nothing, nothing,
-    ]  # fmt: skip
+        ours,
+        ours,
+        {**nothing, "country": "SE", "network_kind": "vpn"},
+        {"country": "FI", "asn": 64501, "lat": -1.0, "lon": 180.0, "network_kind": None},
+        nothing,
+        nothing,
+        nothing,
+    ]
 
 
 def test_a_csv_of_first_and_last(tmp_path: Path) -> None:
@@ -74,7 +79,10 @@ def slugs(error: InvalidInput) -> list[tuple[int, str]]:
         ("cidr\n1.2.3.4\n", [(1, "table.column")]),
         ("cidr,lat\n1.2.3.4,5\n", [(1, "table.column")]),
         ("cidr,asn\n1.2.3.4\n1.2.3.4,5,6\n", [(2, "table.cells"), (3, "table.cells")]),
-        ("cidr,asn\n1.2.3.4/8,1\nhost,1\n1.2.3.4/33,1\n,1\n", [(2, "table.host_bits"), *[(n, "table.range") for n in (3, 4, 5)]]),
+        (
+            "cidr,asn\n1.2.3.4/8,1\nhost,1\n1.2.3.4/33,1\n,1\n",
+            [(2, "table.host_bits"), *[(n, "table.range") for n in (3, 4, 5)]],
+        ),
         ("first,last,asn\n1.2.3.4,1.2.3.3,1\n::1,1.2.3.4,1\n1.2.3.4,,1\n", [(n, "table.range") for n in (2, 3, 4)]),
         ("cidr,country\n1.2.3.4,Norway\n1.2.3.4,N1\n", [(2, "table.country"), (3, "table.country")]),
         ("cidr,asn\n1.2.3.4,-1\n1.2.3.4,4294967296\n1.2.3.4,1e3\n", [(n, "table.asn") for n in (2, 3, 4)]),
@@ -87,7 +95,7 @@ def slugs(error: InvalidInput) -> list[tuple[int, str]]:
         ('cidr,asn\n1.2.3.4,1\n"1.2.3.4"x,2\n', [(3, "table.csv")]),
         ("cidr,asn\n" + "x,1\n" * 300, [*[(n, "table.range") for n in range(2, 102)], (0, "table.more")]),
     ],
-)  # fmt: skip
+)
 def test_malformed_csvs(tmp_path: Path, content: str | bytes, want: list[tuple[int, str]]) -> None:
     path = write(tmp_path, content)
     with pytest.raises(InvalidInput) as caught:
@@ -121,9 +129,14 @@ def test_an_mmdb_file(tmp_path: Path, ip_version: int) -> None:
     texts = ("192.0.2.7", "::ffff:192.0.2.7", "198.51.100.1", "203.0.113.1", "2001:db8::1", None, "192.0.2.7")
     found = told(table, *texts)
     assert [(row["country"], row["asn"], row["lat"]) for row in found] == [
-        ("NO", None, 59.9), ("NO", None, 59.9), (None, 64500, None), (None, None, None),
-        ("FI" if ip_version == 6 else None, None, None), (None, None, None), ("NO", None, 59.9),
-    ]  # fmt: skip
+        ("NO", None, 59.9),
+        ("NO", None, 59.9),
+        (None, 64500, None),
+        (None, None, None),
+        ("FI" if ip_version == 6 else None, None, None),
+        (None, None, None),
+        ("NO", None, 59.9),
+    ]
     assert told(table, *texts) == found  # from the cache
 
 

@@ -4,4 +4,4 @@ from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable, RejectedFact
 from shoal.enrich.tables import EnrichmentTable, read_table
 
-__all__ = ["EnrichmentTable", "Enricher", "FactTable", "RejectedFact", "read_table"]
+__all__ = ["Enricher", "EnrichmentTable", "FactTable", "RejectedFact", "read_table"]

@@ -20,20 +20,22 @@ import ua_parser
 MAX_USER_AGENT = 512
 """Characters of a user agent that are read; real ones have about 120, the longest honest ones under 400."""
 
-_TOOLS = (
-    "aws-cli aws-sdk-java aws-sdk-js aws-sdk-go aws-sdk-go-v2 aws-sdk-ruby aws-sdk-ruby3 aws-sdk-php aws-sdk-net "
-    "aws-sdk-dotnet aws-sdk-rust aws-sdk-cpp aws-sdk-nodejs boto boto3 botocore s3cmd s5cmd s3fs s3transfer goofys minio "
-    "rclone restic duplicity azcopy azure-cli azurepowershell azsdk-python azsdk-net azsdk-js gsutil google-cloud-sdk "
-    "gcloud google-api-python-client terraform apn pulumi ansible ansible-httpget packer vault kubectl helm docker "
-    "curl pycurl wget wget2 httpie aria2 axel libcurl lynx "
-    "python python-requests python-urllib python-urllib3 python-httpx aiohttp python-aiohttp httpx urllib3 scrapy "
-    "mechanize go-http-client go-resty fasthttp java jakarta apache-httpclient apache-httpasyncclient okhttp "
-    "node-fetch undici axios got node-superagent node node.js deno bun ruby rest-client faraday typhoeus httparty php "
-    "guzzlehttp libwww-perl lwp-trivial perl www-mechanize restsharp powershell windowspowershell winhttp postmanruntime "
-    "insomnia paw hyper reqwest rust isahc headlesschrome phantomjs slimerjs selenium puppeteer playwright cypress "
-    "sqlmap nikto nmap masscan zgrab hydra gobuster ffuf nuclei wfuzz dirbuster openbullet silverbullet k6 locust jmeter "
-    "apachebench siege wrk davfs2 neon cadaver git"
-).split()
+_TOOLS = re.findall(
+    r"\S+",
+    """
+    aws-cli aws-sdk-java aws-sdk-js aws-sdk-go aws-sdk-go-v2 aws-sdk-ruby aws-sdk-ruby3 aws-sdk-php aws-sdk-net
+    aws-sdk-dotnet aws-sdk-rust aws-sdk-cpp aws-sdk-nodejs boto boto3 botocore s3cmd s5cmd s3fs s3transfer goofys minio
+    rclone restic duplicity azcopy azure-cli azurepowershell azsdk-python azsdk-net azsdk-js gsutil google-cloud-sdk
+    gcloud google-api-python-client terraform apn pulumi ansible ansible-httpget packer vault kubectl helm docker curl
+    pycurl wget wget2 httpie aria2 axel libcurl lynx python python-requests python-urllib python-urllib3 python-httpx
+    aiohttp python-aiohttp httpx urllib3 scrapy mechanize go-http-client go-resty fasthttp java jakarta
+    apache-httpclient apache-httpasyncclient okhttp node-fetch undici axios got node-superagent node node.js deno bun
+    ruby rest-client faraday typhoeus httparty php guzzlehttp libwww-perl lwp-trivial perl www-mechanize restsharp
+    powershell windowspowershell winhttp postmanruntime insomnia paw hyper reqwest rust isahc headlesschrome phantomjs
+    slimerjs selenium puppeteer playwright cypress sqlmap nikto nmap masscan zgrab hydra gobuster ffuf nuclei wfuzz
+    dirbuster openbullet silverbullet k6 locust jmeter apachebench siege wrk davfs2 neon cadaver git
+    """,
+)
 _TOOL = re.compile(
     r"(?:^|[\s\[(;,])(" + "|".join(sorted(map(re.escape, _TOOLS), key=len, reverse=True)) + r")(?=[/\s\];),]|$)"
     r"(?:/v?(\d{1,9}))?",
@@ -43,12 +45,52 @@ _BOT = re.compile(
     r"(?:^|[^a-z])(?!cubot)(?:[a-z]*bot|crawler|spider|slurp|facebookexternalhit)(?:[^a-z]|$)", re.IGNORECASE
 )
 _DESKTOP = frozenset(
-    "Windows|Mac OS X|Mac OS|Linux|Ubuntu|Fedora|Debian|Red Hat|CentOS|SUSE|openSUSE|Kubuntu|Mint|Gentoo|Arch Linux|"
-    "Mandriva|Slackware|Chrome OS|FreeBSD|OpenBSD|NetBSD|DragonFly|Solaris|Haiku".split("|")
+    (
+        "Windows",
+        "Mac OS X",
+        "Mac OS",
+        "Linux",
+        "Ubuntu",
+        "Fedora",
+        "Debian",
+        "Red Hat",
+        "CentOS",
+        "SUSE",
+        "openSUSE",
+        "Kubuntu",
+        "Mint",
+        "Gentoo",
+        "Arch Linux",
+        "Mandriva",
+        "Slackware",
+        "Chrome OS",
+        "FreeBSD",
+        "OpenBSD",
+        "NetBSD",
+        "DragonFly",
+        "Solaris",
+        "Haiku",
+    )
 )
 _MOBILE = frozenset(
-    "Android|iOS|Windows Phone|Windows Mobile|BlackBerry OS|BlackBerry Tablet OS|Symbian OS|Symbian^3|Firefox OS|KaiOS|"
-    "HarmonyOS|Bada|Nokia Series 40|MeeGo|webOS|Brew MP".split("|")
+    (
+        "Android",
+        "iOS",
+        "Windows Phone",
+        "Windows Mobile",
+        "BlackBerry OS",
+        "BlackBerry Tablet OS",
+        "Symbian OS",
+        "Symbian^3",
+        "Firefox OS",
+        "KaiOS",
+        "HarmonyOS",
+        "Bada",
+        "Nokia Series 40",
+        "MeeGo",
+        "webOS",
+        "Brew MP",
+    )
 )
 
 

@@ -2,9 +2,9 @@
 
 Each column that is read (`ip`, `url`, `domain`, `user_agent`) is dictionary-encoded, the distinct values are looked up
 (in kernels, or in caches that live as long as the enricher), and the answers are taken back to the rows; nothing runs
-per row in Python. What the source gave stays; a column in which nothing is known is not added. An enriched row is a pure
-function of the row, the tables and the versions in `Enricher.version`, so it does not depend on the batch; the writer
-journals it, and nobody enriches again.
+per row in Python. What the source gave stays; a column in which nothing is known is not added. An enriched row is a
+pure function of the row, the tables and the versions in `Enricher.version`, so it does not depend on the batch; the
+writer journals it, and nobody enriches again.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Enricher:
             free = has_ip.copy()
             if column in given:
                 free &= np.asarray(given[column].is_null())
-            if column == "lon" and "lat" in given or column == "lat" and "lon" in given:
+            if (column == "lon" and "lat" in given) or (column == "lat" and "lon" in given):
                 other = given["lat" if column == "lon" else "lon"]
                 free &= np.asarray(other.is_null())  # half a place from each would be a third place
             told = found.take(places)
@@ -158,8 +158,11 @@ class Enricher:
 
 
 _READ = frozenset(
-    ("ip", "url", "domain", "user_agent", "network", "registered_domain", "domain_suffix", "enrichment")
-    + ("ua_family", "ua_version", "ua_os", "ua_device", *TABLE_COLUMNS)
+    (
+        *("ip", "url", "domain", "user_agent", "network", "registered_domain", "domain_suffix", "enrichment"),
+        *("ua_family", "ua_version", "ua_os", "ua_device"),
+        *TABLE_COLUMNS,
+    )
 )
 
 

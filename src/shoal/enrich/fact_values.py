@@ -2,8 +2,8 @@
 
 A fact is `subject_type` (account, link, file), `subject`, `name`, `value` (text) and `time`, as `events.facts` says; a
 null value makes the fact unknown again. Values: `created` integer microseconds UTC; `verified` `true` or `false`;
-`sha256` 64 hexadecimal digits (held in lower case); `tier`, `org`, `owner` a text. A fact that is not so is returned with
-its reason and changes nothing: nothing here raises on what a source sent. Pure functions.
+`sha256` 64 hexadecimal digits (held in lower case); `tier`, `org`, `owner` a text. A fact that is not so is returned
+with its reason and changes nothing: nothing here raises on what a source sent. Pure functions.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CheckedFacts:
 
 
 def check_facts(facts: pa.Table, rows: int, identity: Identity) -> CheckedFacts:
-    """Check a table of facts that stand among `rows` events; raises `InvalidInput` only for a table of another shape."""
+    """Check a table of facts that stand among `rows` events; raises `InvalidInput` only for another shape."""
     _check_shape(facts)
     texts = {name: plain_texts(facts.column(name)) for name in _TEXT_COLUMNS}
     size = facts.num_rows

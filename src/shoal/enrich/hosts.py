@@ -75,10 +75,10 @@ def _normal(text: str) -> str | None:
         return None
     if "%" in name:
         name = urllib.parse.unquote(name, errors="replace")
-    name = _ascii(name)
-    if name is None:
+    plain = _ascii(name)
+    if plain is None:
         return None
-    name = name.removesuffix(".")
+    name = plain.removesuffix(".")
     if not name or len(name) > MAX_HOST:
         return None
     if _NUMBER.match(name.rpartition(".")[2]):

@@ -1,7 +1,7 @@
 """Tables of ranges that the user supplies: their contract, and the reader of CSVs. `mmdb` reads MMDB files.
 
-A table tells, for addresses, some of `TABLE_COLUMNS`; each has a name and a version, which are recorded in the rows that
-it enriched. A CSV has a header, `cidr` or `first,last`, and at least one of the columns; empty cells are null; of
+A table tells, for addresses, some of `TABLE_COLUMNS`; each has a name and a version, which are recorded in the rows
+that it enriched. A CSV has a header, `cidr` or `first,last`, and at least one of the columns; empty cells are null; of
 overlapping ranges the most specific one speaks. Tables are read once and never change. They know no event.
 """
 
@@ -75,8 +75,8 @@ class EnrichmentTable(Protocol):
 def read_table(path: Path, version: str = "", name: str = "") -> EnrichmentTable:
     """An `.mmdb` file, or a CSV of ranges.
 
-    `name`: the file's stem unless given. `version`: unless given, the build time of an MMDB file or `sha256:` and 12 hex
-    digits of a CSV. Raises `InvalidInput` with all problems (slugs `table.*`), with file and line for a CSV.
+    `name`: the file's stem unless given. `version`: unless given, the build time of an MMDB file or `sha256:` and 12
+    hex digits of a CSV. Raises `InvalidInput` with all problems (slugs `table.*`), with file and line for a CSV.
     """
     if path.suffix.lower() == ".mmdb":
         from shoal.enrich.mmdb import MmdbTable

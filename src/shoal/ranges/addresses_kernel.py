@@ -102,7 +102,7 @@ def prefix_texts(hi: UInt64s, lo: UInt64s, version: Int8s) -> pa.Array:
 def _parse_ipv4(data, start, end):
     """(value, ok) of dotted decimal in data[start:end]."""
     value = uint64(0)
-    octet, digits, dots = 0, 0, 0
+    octet, digits, dots = np.int64(0), 0, 0
     first = 0
     for i in range(start, end):
         c = data[i]
@@ -117,7 +117,7 @@ def _parse_ipv4(data, start, end):
             if digits == 0 or octet > 255 or dots == 3:
                 return uint64(0), False
             value = (value << uint64(8)) | uint64(octet)
-            octet, digits = 0, 0
+            octet, digits = np.int64(0), 0
             dots += 1
         else:
             return uint64(0), False
@@ -254,7 +254,7 @@ def _parse_prefix(data, start, end):
     """A decimal prefix length without leading zeros, or -1."""
     if end <= start or end - start > 3 or (data[start] == 48 and end - start > 1):
         return -1
-    value = 0
+    value = np.int64(0)
     for i in range(start, end):
         if data[i] < 48 or data[i] > 57:
             return -1
