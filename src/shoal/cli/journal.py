@@ -1,4 +1,4 @@
-"""`shoal journal verify | stats`: look at a journal."""
+"""`shoal journal verify | stats | erase`: look at a journal, and take texts out of it."""
 
 from __future__ import annotations
 
@@ -66,3 +66,23 @@ def stats(home: Path = _HOME) -> None:
     }
     for name, text in lines.items():
         out.print(f"{name:16} {text}", markup=False)
+
+
+@app.command()
+def erase(
+    texts: list[str] = typer.Argument(..., metavar="TEXT…", help="Exact texts: an account, an address, a device …"),
+    home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder."),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+) -> None:
+    """Take texts of a person or thing out of journal, store and snapshots; their keyed ids stay, so replays stay whole."""
+    from shoal.cli.show import out
+    from shoal.runtime.erase import erase as take_out
+    from shoal.runtime.home import open_home
+
+    opened = open_home(home, create=False)
+    if not yes:
+        typer.confirm(f"Erase {len(texts)} text(s) from {home}? This cannot be undone.", abort=True)
+    done = take_out(opened, texts)
+    out.print(
+        f"erased from {done.events:,} events in {done.segments} segments and {done.store_rows:,} rows of the store"
+    )

@@ -74,7 +74,7 @@ class Committer:
     def commit(self, group: Group, outcome: Outcome | None, engine: Engine) -> None:
         """Make one group durable; `outcome` is None where the group has no events."""
         ledger, offsets = self._count(group)
-        dead = [_letter(frame.body) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
+        dead = [_letter(frame.body, self.source) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
         decisions: list[DecisionRow] = []
         outbox: list[OutboxRow] = []
         if outcome is not None:
@@ -132,13 +132,13 @@ class Committer:
         return {source: found for source, found in ledger.items() if found}, offsets
 
 
-def _letter(body: Mapping[str, Any]) -> DeadLetter:
-    """The dead letter of a journal record; a conflict's raw bytes are its record as JSON."""
+def _letter(body: Mapping[str, Any], source: str) -> DeadLetter:
+    """The dead letter of a journal record, under the ledger's source; a conflict's raw bytes are its record as JSON."""
     if "record" in body:
         detail = f"its id was accepted before as record {body['original']}, with another body"
         raw = msgspec.json.encode(body["record"])
-        return dead_letter(body["source"], body["partition"], body["offset"], "conflict", detail, raw)
-    return DeadLetter(**body)
+        return dead_letter(source, body["partition"], body["offset"], "conflict", detail, raw)
+    return DeadLetter(**{**body, "source": source})
 
 
 def decision_table(outcome: Outcome, sample_one_in: int) -> pa.Table:
@@ -163,8 +163,9 @@ def _vectors(outcome: Outcome, chosen: np.ndarray[tuple[int], np.dtype[np.int64]
     size = outcome.table.num_rows
     values = np.ascontiguousarray(outcome.features.values[:, chosen].T)
     valid = np.ascontiguousarray(outcome.features.valid[:, chosen].T).astype(np.uint8)
-    width = values.shape[1] * 9
-    data = np.concatenate([values.view(np.uint8).reshape(len(chosen), -1), valid], axis=1)
+    count = values.shape[1]
+    width = count * 9
+    data = np.concatenate([values.view(np.uint8).reshape(len(chosen), count * 8), valid], axis=1)
     present = np.zeros(size, dtype=bool)
     present[chosen] = True
     offsets = np.concatenate(([0], np.cumsum(present * width))).astype(np.int32)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shoal.adapters.files import FileSource, read_head
+from shoal.adapters.files import FileSource, expand
 from shoal.clock import Clock
 from shoal.errors import InvalidInput, Problem, Where
 from shoal.events import formats
@@ -64,7 +64,13 @@ def guess_format(paths: Sequence[Path]) -> str:
     """The format that the first file's first bytes look like; raises `InvalidInput` where none does."""
     if str(paths[0]) == "-":
         return "native"
-    name = formats.guess_format(read_head(str(paths[0])))
+    head = b""
+    with paths[0].open("rb") as stream:
+        for chunk in expand(iter(lambda: stream.read(_HEAD_BYTES), b"")):
+            head += chunk
+            if len(head) >= _HEAD_BYTES:
+                break
+    name = formats.guess_format(head[:_HEAD_BYTES])
     if name is None:
         allowed = ", ".join(formats.FORMATS)
         raise InvalidInput(
