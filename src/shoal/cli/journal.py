@@ -74,7 +74,8 @@ def erase(
     home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder."),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
 ) -> None:
-    """Take texts of a person or thing out of journal, store and snapshots; their keyed ids stay, so replays stay whole."""
+    """Take texts of a person or thing out of journal, store and snapshots; their keyed ids stay, so replays stay
+    whole."""
     from shoal.cli.show import out
     from shoal.runtime.erase import erase as take_out
     from shoal.runtime.home import open_home

@@ -1,6 +1,7 @@
 """Erasing a person or thing: its texts leave the journal, the store, the dead letters and the snapshots; its ids stay.
 
-Windows, replays and the ledger stay whole, because the keyed id outlives the text (docs/adr/0002). Snapshots are dropped, since they hold fact
+Windows, replays and the ledger stay whole, because the keyed id outlives the text (docs/adr/0002). Snapshots are
+dropped, since they hold fact
 and finding texts; the next run builds its state from the journal again.
 """
 
@@ -38,4 +39,4 @@ def erase(home: Home, texts: Collection[str]) -> Erased:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         journal.close()
-    return Erased(done.rows, done.segments, rows)
+    return Erased(done.events, done.segments, rows)
