@@ -24,7 +24,9 @@ from shoal.simulate.rows import Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
 from shoal.simulate.truth import ALL_KINDS, TRUTH_EVENTS
 
-FACTS = pa.schema([(name, pa.string()) for name in ("subject_type", "subject", "name", "value")] + [("time", pa.int64())])
+FACTS = pa.schema(
+    [(name, pa.string()) for name in ("subject_type", "subject", "name", "value")] + [("time", pa.int64())]
+)
 """The columns of facts, as in `events.facts` (places in a partition are the reader's)."""
 
 
@@ -67,7 +69,9 @@ class World:
             day_end = scenario.start + (day + 1) * DAY
             fresh = concat([honest.day(day), self.attacks.between(day_end - DAY, day_end)])
             today = self._deliver(take(fresh, fresh["time"] < end))
-            today = {name: np.concatenate([*(part[name] for part in carried), column]) for name, column in today.items()}
+            today = {
+                name: np.concatenate([*(part[name] for part in carried), column]) for name, column in today.items()
+            }
             if day + 1 < scenario.days:
                 due = today["deliver"] < day_end
                 carried = [take(today, ~due)]
@@ -78,6 +82,8 @@ class World:
                 first_facts = []
                 truths.append(part.truth)
                 yield part
+        if first_facts:  # a world in which nothing happens has people all the same
+            yield self._part({**concat([]), **_delivery_columns()}, first_facts)
         self._truth = pa.concat_tables(truths) if truths else TRUTH_EVENTS.empty_table()
         self._labels = self._label_table(honest)
 
@@ -125,7 +131,9 @@ class World:
         today["late"] = late
         twice = np.flatnonzero(unit(number, 104) < delivery.duplicate_share)
         again = take(today, twice)
-        wait = -np.log1p(-unit(number[twice], 105)) * np.where(unit(number[twice], 106) < 0.7, 20 * SECOND, delivery.late_h * HOUR)
+        wait = -np.log1p(-unit(number[twice], 105)) * np.where(
+            unit(number[twice], 106) < 0.7, 20 * SECOND, delivery.late_h * HOUR
+        )
         again["deliver"] = again["deliver"] + wait.astype(np.int64) + 1000
         again["copy"] = np.ones(len(twice), bool)
         return {name: np.concatenate([column, again[name]]) for name, column in today.items()}
@@ -199,6 +207,12 @@ class World:
             return [str(text) for text in found.to_pylist()]
 
         return honest.labels.table(texts)
+
+
+def _delivery_columns() -> Rows:
+    """The columns that delivery adds, without rows."""
+    none = np.zeros(0, dtype=np.int64)
+    return {"received": none, "deliver": none, "copy": none.astype(bool), "late": none.astype(bool)}
 
 
 def _integers(values: Ints) -> pa.Array:
