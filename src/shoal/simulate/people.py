@@ -59,6 +59,8 @@ class People:
     member_order: Ints  # accounts arranged by group
     group_start: Ints  # [groups + 1]
     domains: list[str]
+    verified_share: float
+    settled: int  # codes below this exist at the start
 
     @property
     def count(self) -> int:
@@ -74,7 +76,7 @@ class People:
             "org": np.full(size, -1),
             "group": np.full(size, -1),
             "tier": np.zeros(size, np.int8),
-            "verified": np.ones(size, bool) if exists else np.zeros(size, bool),
+            "verified": (unit(np.arange(first, first + size), self.seed + 9) < self.verified_share) & exists,
             "mail": np.broadcast_to(np.asarray(mail, dtype=np.int64), (size,)),
         }
         for name, more in grow.items():
@@ -94,22 +96,14 @@ class People:
         start, size = self.group_start[group], self.group_start[group + 1] - self.group_start[group]
         return self.member_order[start + (rng.random(len(accounts)) * size).astype(np.int64)]
 
-    @property
-    def settled(self) -> int:
-        """Honest accounts that exist at the start are below this code."""
-        return self._settled
 
-    _settled: int = 0
-
-
-def _sizes(rng: np.random.Generator, total: int, draw: npt.NDArray[np.int64]) -> Ints:
+def _sizes(total: int, draw: npt.NDArray[np.int64]) -> Ints:
     """Group sizes that cover `total`: as many of `draw` as are needed."""
     ends = np.cumsum(draw)
     last = int(np.searchsorted(ends, total))
     sizes = draw[: last + 1].copy()
     if len(sizes):
         sizes[-1] -= int(ends[last]) - total
-    del rng
     return sizes[sizes > 0].astype(np.int64)
 
 
@@ -140,7 +134,7 @@ def build_people(scenario: Scenario, seed: int) -> People:
     new = signup_times(scenario, seed)
     settled, total = population.accounts, population.accounts + len(new)
     age = np.exp(rng.normal(np.log(population.age_days_median), 1.0, settled))
-    created = np.concatenate([scenario.start - (np.clip(age, 0.1, 6000) * DAY).astype(np.int64), new])
+    created = np.concatenate([scenario.start - ((np.maximum(age, 0.1) % 6000) * DAY).astype(np.int64), new])
     org, org_size = _organisations(scenario, rng, settled, total)
     org_home = pick(rng, [h.weight for h in scenario.homes], len(org_size))
     home = pick(rng, [h.weight for h in scenario.homes], total)
@@ -174,7 +168,9 @@ def build_people(scenario: Scenario, seed: int) -> People:
         home=home,
         org=org,
         group=group,
-        tier=np.where(member, BUSINESS, np.where(rng.random(total) < population.plus_share, PLUS, FREE)).astype(np.int8),
+        tier=np.where(member, BUSINESS, np.where(rng.random(total) < population.plus_share, PLUS, FREE)).astype(
+            np.int8
+        ),
         verified=(rng.random(total) < population.verified_share) | member,
         mail=np.where(member, len(MAIL_DOMAINS) + org, mails),
         rate=np.where(dormant, rate * 0.02, rate),
@@ -196,9 +192,10 @@ def build_people(scenario: Scenario, seed: int) -> People:
         member_order=order.astype(np.int64),
         group_start=starts.astype(np.int64),
         domains=domains,
+        verified_share=population.verified_share,
+        settled=settled,
     )
     people.library[settled:] = 0
-    people._settled = settled
     names = people.add(np.zeros(max(20, settled // 20), np.int64), home[: max(20, settled // 20)], 0, exists=False)
     people.mistyped = (int(names[0]), int(names[-1]) + 1)
     return people
@@ -209,7 +206,7 @@ def _organisations(scenario: Scenario, rng: np.random.Generator, settled: int, t
     wish = scenario.population.organisations
     members = int(settled * wish.share)
     drawn = np.exp(rng.normal(np.log(wish.size_median), wish.size_sigma, max(members // 2, 1) + 1))
-    sizes = np.sort(_sizes(rng, members, np.clip(drawn, 2, max(settled // 4, 2)).astype(np.int64)))[::-1]
+    sizes = np.sort(_sizes(members, np.clip(drawn, 2, max(settled // 4, 2)).astype(np.int64)))[::-1]
     org = np.full(total, -1, dtype=np.int64)
     org[rng.permutation(settled)[:members]] = np.repeat(np.arange(len(sizes)), sizes)
     if len(sizes):  # new colleagues: in proportion to the size
@@ -234,7 +231,7 @@ def _groups(scenario: Scenario, rng: np.random.Generator, org: Ints, home: Ints)
         near = np.where(rng.random(len(private)) < 0.8, home[private], rng.integers(0, 1 << 20, len(private)))
         arranged = private[np.lexsort((rng.random(len(private)), near))]
         drawn = 1 + rng.poisson(scenario.population.circle_size - 1, len(private) + 1)
-        sizes = _sizes(rng, len(private), drawn.astype(np.int64))
+        sizes = _sizes(len(private), drawn.astype(np.int64))
         group[arranged] = at + np.repeat(np.arange(len(sizes)), sizes)
     return group
 
@@ -264,7 +261,9 @@ def _families(rng: np.random.Generator, total: int) -> Ints:
         if slot == 1:
             out[:, slot] = pick(rng, weights * phone, total)
         elif slot == 0:
-            out[:, slot] = np.where(rng.random(total) < 0.8, pick(rng, computer, total), pick(rng, weights * phone, total))
+            out[:, slot] = np.where(
+                rng.random(total) < 0.8, pick(rng, computer, total), pick(rng, weights * phone, total)
+            )
         else:
             out[:, slot] = pick(rng, weights * ~api, total)
     return out

@@ -253,4 +253,3 @@ def _constant(text: str, size: int) -> pa.Array:
     """The same text in every row."""
     fill = np.tile(np.frombuffer(text.encode(), dtype=np.uint8), (size, 1))
     return texts_from(len(text.encode()), None, fill, size)
-

@@ -24,7 +24,9 @@ from shoal.simulate.rows import Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
 from shoal.simulate.truth import ALL_KINDS, TRUTH_EVENTS
 
-FACTS = pa.schema([(name, pa.string()) for name in ("subject_type", "subject", "name", "value")] + [("time", pa.int64())])
+FACTS = pa.schema(
+    [(name, pa.string()) for name in ("subject_type", "subject", "name", "value")] + [("time", pa.int64())]
+)
 """The columns of facts, as in `events.facts` (places in a partition are the reader's)."""
 
 
@@ -33,6 +35,7 @@ class Part:
     """A stretch of the world in order of delivery: facts first, then events that may rest on them."""
 
     facts: pa.Table  # FACTS
+    places: Ints  # [facts], ascending: the row of `events` before which each fact stands
     events: pa.Table  # GIVEN columns
     truth: pa.Table  # TRUTH_EVENTS; duplicates are listed once
     duplicates: int  # rows of `events` that are copies of earlier ones
@@ -52,7 +55,6 @@ class World:
         presence = Presence(scenario, people, self.book)
         self.attacks: Attacks = plan_attacks(scenario, seed, people, self.book, presence)
         self.renderer = Renderer(people, self.book, self.attacks.suffixes)
-        self._old_links: Rows | None = None
         self._labels: pa.Table | None = None
         self._truth: pa.Table | None = None
 
@@ -62,12 +64,14 @@ class World:
         truths: list[pa.Table] = []
         end = scenario.start + scenario.days * DAY
         carried: list[Rows] = []
-        first_facts: list[pa.Table] = [self._settled_facts(), self._link_facts(honest.old_links)]
+        first_facts: list[pa.Table] = [self._settled_facts(), self._link_facts(honest.old_links)[0]]
         for day in range(scenario.days):
             day_end = scenario.start + (day + 1) * DAY
             fresh = concat([honest.day(day), self.attacks.between(day_end - DAY, day_end)])
             today = self._deliver(take(fresh, fresh["time"] < end))
-            today = {name: np.concatenate([*(part[name] for part in carried), column]) for name, column in today.items()}
+            today = {
+                name: np.concatenate([*(part[name] for part in carried), column]) for name, column in today.items()
+            }
             if day + 1 < scenario.days:
                 due = today["deliver"] < day_end
                 carried = [take(today, ~due)]
@@ -78,6 +82,8 @@ class World:
                 first_facts = []
                 truths.append(part.truth)
                 yield part
+        if first_facts:  # a world in which nothing happens has people all the same
+            yield self._part({**concat([]), **_delivery_columns()}, first_facts)
         self._truth = pa.concat_tables(truths) if truths else TRUTH_EVENTS.empty_table()
         self._labels = self._label_table(honest)
 
@@ -91,7 +97,8 @@ class World:
     def facts(self) -> pa.Table:
         """All facts of accounts, by time of creation; those of links are in the parts."""
         people = self.people
-        return self._account_facts(np.flatnonzero(people.created >= 0))
+        accounts = np.flatnonzero(people.created >= 0)
+        return self._account_facts(accounts[np.argsort(people.created[accounts], kind="stable")])[0]
 
     def labels(self) -> pa.Table:
         """`TRUTH_LABELS` of the whole world (lives through it once, if it has not been yet)."""
@@ -124,7 +131,9 @@ class World:
         today["late"] = late
         twice = np.flatnonzero(unit(number, 104) < delivery.duplicate_share)
         again = take(today, twice)
-        wait = -np.log1p(-unit(number[twice], 105)) * np.where(unit(number[twice], 106) < 0.7, 20 * SECOND, delivery.late_h * HOUR)
+        wait = -np.log1p(-unit(number[twice], 105)) * np.where(
+            unit(number[twice], 106) < 0.7, 20 * SECOND, delivery.late_h * HOUR
+        )
         again["deliver"] = again["deliver"] + wait.astype(np.int64) + 1000
         again["copy"] = np.ones(len(twice), bool)
         return {name: np.concatenate([column, again[name]]) for name, column in today.items()}
@@ -134,8 +143,14 @@ class World:
         kept = ~block["copy"]
         made = np.flatnonzero((block["type"] == TYPE["account.created"]) & kept)
         linked = np.flatnonzero((block["type"] == TYPE["link.created"]) & kept)
-        facts = [*first_facts, self._account_facts(block["account"][made])]
-        facts.append(self._link_facts({name: block[name][linked] for name in ("time", "link", "owner")}))
+        link_rows = {name: block[name][linked] for name in ("time", "link", "owner")}
+        accounts, places = self._account_facts(block["account"][made], made)
+        links, link_places = self._link_facts(link_rows, linked)
+        tables = [*first_facts, accounts, links]
+        first = sum(table.num_rows for table in first_facts)
+        places = np.concatenate([np.zeros(first, np.int64), places, link_places])
+        order = np.argsort(places, kind="stable")
+        facts = pa.concat_tables(tables).take(pa.array(order))
         marked = np.flatnonzero((block["mark"] >= 0) & kept)
         names = [adversary.id for adversary in self.scenario.adversaries]
         truth = pa.table(
@@ -149,37 +164,31 @@ class World:
             schema=TRUTH_EVENTS,
         )
         late = int(np.count_nonzero(block["late"] & kept))
-        return Part(pa.concat_tables(facts), events, truth, int(np.count_nonzero(~kept)), late)
+        return Part(facts, places[order], events, truth, int(np.count_nonzero(~kept)), late)
 
     def _settled_facts(self) -> pa.Table:
         people = self.people
-        return self._account_facts(np.flatnonzero((people.created >= 0) & (people.created < self.scenario.start)))
+        settled = np.flatnonzero((people.created >= 0) & (people.created < self.scenario.start))
+        return self._account_facts(settled[np.argsort(people.created[settled], kind="stable")])[0]
 
-    def _account_facts(self, accounts: Ints) -> pa.Table:
-        """Four facts of each account (three for private persons), as of its creation."""
+    def _account_facts(self, accounts: Ints, places: Ints | None = None) -> tuple[pa.Table, Ints]:
+        """Four facts of each account (three for private persons), as of its creation, and their places."""
         people, names = self.people, self.renderer.accounts
         accounts = np.asarray(accounts, dtype=np.int64)
-        accounts = accounts[np.argsort(people.created[accounts], kind="stable")]
-        subject = names.take(pa.array(accounts))
         org = people.org[accounts]
-        tiers = [TIERS[t] for t in people.tier[accounts].tolist()]
         created = people.created[accounts]
         values = {
-            "created": pa.array([str(v) for v in created.tolist()], pa.string()),
-            "tier": pa.array(tiers, pa.string()),
-            "verified": pa.array(["true" if v else "false" for v in people.verified[accounts].tolist()], pa.string()),
+            "created": _integers(created),
+            "tier": pa.array(TIERS, pa.string()).take(pa.array(people.tier[accounts])),
+            "verified": pa.array(["false", "true"], pa.string()).take(pa.array(people.verified[accounts].astype(int))),
             "org": self.renderer.orgs.take(pa.array(org, mask=org < 0)),
         }
-        return _facts("account", subject, values, created)
+        return _facts("account", names.take(pa.array(accounts)), values, created, places)
 
-    def _link_facts(self, links: Rows) -> pa.Table:
-        subject = self.renderer.link_texts(links["link"])
+    def _link_facts(self, links: Rows, places: Ints | None = None) -> tuple[pa.Table, Ints]:
         created = np.asarray(links["time"], dtype=np.int64)
-        values = {
-            "owner": self.renderer.accounts.take(pa.array(links["owner"])),
-            "created": pa.array([str(v) for v in created.tolist()], pa.string()),
-        }
-        return _facts("link", subject, values, created)
+        values = {"owner": self.renderer.accounts.take(pa.array(links["owner"])), "created": _integers(created)}
+        return _facts("link", self.renderer.link_texts(links["link"]), values, created, places)
 
     def _label_table(self, honest: HonestWorld) -> pa.Table:
         book, renderer = self.attacks.labels, self.renderer
@@ -200,8 +209,20 @@ class World:
         return honest.labels.table(texts)
 
 
-def _facts(subject_type: str, subject: pa.Array, values: dict[str, pa.Array], time: Ints) -> pa.Table:
-    """Rows of facts, one name after the other for each subject; null values are left out."""
+def _delivery_columns() -> Rows:
+    """The columns that delivery adds, without rows."""
+    none = np.zeros(0, dtype=np.int64)
+    return {"received": none, "deliver": none, "copy": none.astype(bool), "late": none.astype(bool)}
+
+
+def _integers(values: Ints) -> pa.Array:
+    return pa.array(values, pa.int64()).cast(pa.string())
+
+
+def _facts(
+    subject_type: str, subject: pa.Array, values: dict[str, pa.Array], time: Ints, places: Ints | None
+) -> tuple[pa.Table, Ints]:
+    """Rows of facts, one name after the other for each subject, and their places; null values are left out."""
     size, count = len(subject), len(values)
     order = np.arange(size * count).reshape(count, size).T.ravel()
     table = pa.table(
@@ -210,11 +231,13 @@ def _facts(subject_type: str, subject: pa.Array, values: dict[str, pa.Array], ti
             "subject": pa.concat_arrays([subject] * count),
             "name": pa.array([name for name in values for _ in range(size)], pa.string()),
             "value": pa.concat_arrays(list(values.values())),
-            "time": pa.array(np.tile(time, count)),
+            "time": pa.array(np.tile(time, count), pa.int64()),
         },
         schema=FACTS,
     ).take(pa.array(order))
-    return table.filter(table["value"].is_valid())
+    stands = np.repeat(np.zeros(size, np.int64) if places is None else places, count)
+    valid = np.asarray(table["value"].is_valid())
+    return table.filter(pa.array(valid)), stands[valid]
 
 
 def simulate(scenario: Scenario, *, seed: int | None = None, block_rows: int = 65_536) -> World:

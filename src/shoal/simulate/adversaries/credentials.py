@@ -67,7 +67,9 @@ def _attempts(stage: Stage, time: Ints, target: Ints) -> list[Rows]:
     first = np.zeros(size, bool)
     found = np.flatnonzero(hit)
     first[found[np.unique(target[found], return_index=True)[1]]] = True
-    tries = Entries(target[first], time[first], address[first], device[first], agent[first], stage.codes(int(first.sum())))
+    tries = Entries(
+        target[first], time[first], address[first], device[first], agent[first], stage.codes(int(first.sum()))
+    )
     more, inside = login_rows(stage, tries, passes=0.03)
     out += more
     out += _afterwards(stage, tries.some(inside))

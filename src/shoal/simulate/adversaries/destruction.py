@@ -6,7 +6,7 @@ import numpy as np
 
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.catalogue import CLIENTS
-from shoal.simulate.draws import SECOND, median_counts, micros, pick, ragged, running
+from shoal.simulate.draws import SECOND, Ints, median_counts, micros, pick, ragged, running
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.people import DEVICES, agent_code, device_code
 from shoal.simulate.rows import Rows, rows, take
@@ -44,7 +44,9 @@ def plan_destruction(stage: Stage) -> list[Rows]:
     named = np.flatnonzero(~delete & (rng.random(len(group)) < spec.rename))
     suffix = _suffixes(stage, size)[group[named]]
     some = {**take(acts, named), **take(shared, named)}
-    out.append(rows("file.renamed", time[named] + SECOND // 5, **some, suffix=suffix, **truth))
+    out.append(
+        rows("file.renamed", time[named] + micros(rng.uniform(0.05, 0.4, len(named))), **some, suffix=suffix, **truth)
+    )
     gone = np.flatnonzero(delete)
     out.append(rows("file.deleted", time[gone], **take(acts, gone), **take(shared, gone), **truth))
     ends = begin + 12 * SECOND + np.bincount(group, gaps, size).astype(np.int64)
@@ -56,7 +58,7 @@ def plan_destruction(stage: Stage) -> list[Rows]:
     return out
 
 
-def _suffixes(stage: Stage, size: int) -> np.ndarray:  # type: ignore[type-arg]
+def _suffixes(stage: Stage, size: int) -> Ints:
     """The extension appended for each victim, as codes; -1 none."""
     wish = stage.adversary.extension
     if wish == "none":

@@ -13,6 +13,7 @@ from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.catalogue import CODE, MAIL_DOMAINS, TYPE
 from shoal.simulate.draws import DAY, HOUR, SECOND, Bools, Ints, median_counts, micros, ragged, running
 from shoal.simulate.honest.actions import app_rows, file_code
+from shoal.simulate.people import device_code
 from shoal.simulate.rows import Rows, rows, take
 from shoal.simulate.truth import MARK
 
@@ -52,18 +53,22 @@ def login_rows(stage: Stage, tries: Entries, passes: float) -> tuple[list[Rows],
     who = tries.who()
     seen = {name: who[name] for name in ("account", "device", "address", "agent")}
     before = {**seen, "method": method}
-    out = [rows("challenge.issued", tries.time[asked] - 15 * SECOND, **take(before, asked), **truth)]
+    issued = tries.time - micros(rng.uniform(14, 19, len(own)))
+    out = [rows("challenge.issued", issued[asked], **take(before, asked), **truth)]
     good = asked & passed
-    out.append(rows("challenge.passed", tries.time[good] - SECOND, **take(before, good), outcome="success", **truth))
+    passed_at = tries.time - micros(rng.uniform(0.2, 3, len(own)))
+    out.append(rows("challenge.passed", passed_at[good], **take(before, good), outcome="success", **truth))
     bad = asked & ~passed
     wrong = bad & (rng.random(len(own)) < 0.4)
-    out.append(rows("challenge.failed", tries.time[wrong] - 4 * SECOND, **take(before, wrong), outcome="failure", **truth))
+    failed_at = issued + micros(rng.uniform(3, 9, len(own)))
+    out.append(rows("challenge.failed", failed_at[wrong], **take(before, wrong), outcome="failure", **truth))
     reason = np.where(wrong, CODE["reason"]["challenge_failed"], CODE["reason"]["challenge_abandoned"])
     lost = {**take(seen, bad), "method": "password", "outcome": "failure", "reason": reason[bad]}
     out.append(rows("login.failed", tries.time[bad] + micros(rng.uniform(0, 240, int(bad.sum()))), **lost, **truth))
     entered = take(who, inside)
     out.append(rows("login.succeeded", tries.time[inside], **entered, method="password", outcome="success", **truth))
-    out.append(rows("session.started", tries.time[inside] + SECOND // 2, **entered, **truth))
+    begun = tries.time[inside] + micros(rng.uniform(0.1, 0.9, int(inside.sum())))
+    out.append(rows("session.started", begun, **entered, **truth))
     return out, inside
 
 
@@ -128,8 +133,25 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
     address = stage.pool("vpn", drops)[rng.integers(0, max(1, min(drops, stage.book.vpn.size)), drops) % drops]
     drop = stage.accounts(created, address)
     device, agent = stage.codes(drops), stage.agents("common", drops)
-    who = {"actor": drop, "account": drop, "session": stage.codes(drops), "device": device, "address": address, "agent": agent}
-    out = [rows("account.created", created, **who, method="email", domain=stage.people.mail[drop], outcome="success", **truth)]
+    who = {
+        "actor": drop,
+        "account": drop,
+        "session": stage.codes(drops),
+        "device": device,
+        "address": address,
+        "agent": agent,
+    }
+    out = [
+        rows(
+            "account.created",
+            created,
+            **who,
+            method="email",
+            domain=stage.people.mail[drop],
+            outcome="success",
+            **truth,
+        )
+    ]
     out.append(rows("session.started", created + 2 * SECOND, **who, **truth))
     for account, since in zip(drop.tolist(), created.tolist(), strict=True):
         stage.label("account", account, "fake_accounts", since, None)
@@ -153,19 +175,22 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
 def recover(stage: Stage, entries: Entries, last: Ints) -> list[Rows]:
     """The owner takes the account back some time after the last action; until then it is hijacked."""
     rng, people, size = stage.rng, stage.people, len(entries.victim)
-    back = np.maximum(entries.time + (rng.exponential(stage.adversary.recovers_h, size) * HOUR).astype(np.int64), last + HOUR)
+    back = np.maximum(
+        entries.time + (rng.exponential(stage.adversary.recovers_h, size) * HOUR).astype(np.int64), last + HOUR
+    )
     wait = back % DAY // HOUR
     back = back + np.where((wait >= 1) & (wait < 6), 6 * HOUR, 0)
     for victim, start, end in zip(entries.victim.tolist(), entries.time.tolist(), back.tolist(), strict=True):
         stage.label("account", victim, "account_takeover", start, end)
     address = stage.presence.home_address(entries.victim, back)
-    device = entries.victim * 4 * 1024  # the first device
+    device = device_code(entries.victim, np.zeros(size, np.int64), np.zeros(size, np.int64))
     agent = stage.agents("victim", size, entries.victim, back)
     truth = {"mark": MARK["recovery"], "harmful": False}
     seen = {"account": entries.victim, "device": device, "address": address, "agent": agent}
     session = stage.codes(size)
     out = [rows("password.reset", back, **seen, method="email_code", outcome="success", **truth)]
     who = {**seen, "actor": entries.victim, "session": session}
-    out.append(rows("login.succeeded", back + 30 * SECOND, **who, method="password", outcome="success", **truth))
-    out.append(rows("session.started", back + 31 * SECOND, **who, **truth))
+    again = back + micros(rng.uniform(8, 40, size))
+    out.append(rows("login.succeeded", again, **who, method="password", outcome="success", **truth))
+    out.append(rows("session.started", again + micros(rng.uniform(0.1, 0.9, size)), **who, **truth))
     return out

@@ -7,7 +7,7 @@ import numpy as np
 from shoal.simulate.adversaries.intruder import Entries, login_rows, recover
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.catalogue import STEMS
-from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, median_counts, ragged
+from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, median_counts, micros, ragged
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.honest.links import plan_visits, report_rows, visit_rows
 from shoal.simulate.rows import Rows, length, rows, take
@@ -54,7 +54,9 @@ def _plan(stage: Stage, endings: tuple[str, ...], contents: object, reasons: dic
     shared = {"owner": owner, "file": file, "content": content, "suffix": suffix}
     acts = take(who, group)
     link = stage.codes(size)
-    out.append(rows("file.uploaded", made - 45 * SECOND, **acts, **shared, external=0, **truth))
+    out.append(
+        rows("file.uploaded", made - micros(np.exp(rng.normal(3.5, 0.6, size))), **acts, **shared, external=0, **truth)
+    )
     out.append(rows("link.created", made, **acts, **shared, link=link, permission="public", **truth))
     plan = plan_visits(
         rng, stage.presence, {"time": made, "link": link, "owner": owner, "file": file, "content": content},

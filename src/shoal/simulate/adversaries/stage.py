@@ -104,7 +104,10 @@ class Stage:
         if origin in ("vpn", "hosting"):
             return self._in_country((book.vpn if origin == "vpn" else book.hosting).ravel(), country, anywhere)
         if how == "country":
-            cities = [np.flatnonzero(book_country(book, self.scenario, np.arange(len(self.scenario.homes))) == c) for c in country]
+            cities = [
+                np.flatnonzero(book_country(book, self.scenario, np.arange(len(self.scenario.homes))) == c)
+                for c in country
+            ]
             city = np.array([int(rng.choice(options)) for options in cities], dtype=np.int64).reshape(size)
         address = self.presence.city_address(rng, city)
         if how == "network":

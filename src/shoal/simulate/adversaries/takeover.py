@@ -6,7 +6,7 @@ import numpy as np
 
 from shoal.simulate.adversaries.intruder import Entries, live_inside, login_rows
 from shoal.simulate.adversaries.stage import Stage
-from shoal.simulate.draws import ragged, running, micros, SECOND
+from shoal.simulate.draws import SECOND, micros, ragged, running
 from shoal.simulate.people import DEVICES, device_code
 from shoal.simulate.rows import Rows, rows
 

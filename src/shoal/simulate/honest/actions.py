@@ -112,9 +112,7 @@ def _file_rows(
     return out, rows("link.created", time[at], **take(who, at), **take(common, at), permission=permission)
 
 
-def share_rows(
-    rng: np.random.Generator, presence: Presence, time: Ints, who: Rows, outside: float
-) -> Rows:
+def share_rows(rng: np.random.Generator, presence: Presence, time: Ints, who: Rows, outside: float) -> Rows:
     """Folder shares to mates, and now and then to people outside."""
     people, account = presence.people, who["actor"].astype(np.int64)
     away = rng.random(len(time)) < outside
@@ -152,11 +150,22 @@ def account_changes(rng: np.random.Generator, scenario: Scenario, presence: Pres
     habits, people = scenario.habits, presence.people
     a_session = 30 * max(scenario.activity.sessions_per_day, 1e-6)
     out: list[Rows] = []
-    at = np.flatnonzero((rng.random(len(table)) < habits.password_changes_per_month / a_session) & ~people.sso[table.account])
-    out.append(rows("password.changed", table.start[at] + micros(rng.uniform(30, 300, len(at))), **table.who(at), outcome="success"))
+    at = np.flatnonzero(
+        (rng.random(len(table)) < habits.password_changes_per_month / a_session) & ~people.sso[table.account]
+    )
+    out.append(
+        rows(
+            "password.changed",
+            table.start[at] + micros(rng.uniform(30, 300, len(at))),
+            **table.who(at),
+            outcome="success",
+        )
+    )
     at = np.flatnonzero(rng.random(len(table)) < habits.email_changes_per_month / a_session)
     domain = pick(rng, np.ones(len(MAIL_DOMAINS)), len(at))
-    out.append(rows("email.changed", table.start[at] + micros(rng.uniform(30, 300, len(at))), **table.who(at), domain=domain))
+    out.append(
+        rows("email.changed", table.start[at] + micros(rng.uniform(30, 300, len(at))), **table.who(at), domain=domain)
+    )
     at = np.flatnonzero(rng.random(len(table)) < habits.mfa_changes_per_month / a_session)
     removes = people.mfa[table.account[at]] > 0
     kind = np.where(removes, TYPE["mfa.removed"], TYPE["mfa.enrolled"])

@@ -132,5 +132,3 @@ class HonestWorld:
         for link, owner, time in zip(*(chosen[n].tolist() for n in ("link", "owner", "time")), strict=True):
             self.labels.add("link", link, "benign_viral_link", time, time + 5 * DAY, time, None)
             self.labels.add("account", owner, "benign_viral_link", time, time + 5 * DAY, time, None)
-
-

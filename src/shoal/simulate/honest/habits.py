@@ -80,7 +80,9 @@ def bulk_rows(
         )  # fmt: skip
         ends = table.start[at] + 30 * SECOND + np.bincount(group, gaps, len(at)).astype(np.int64) + SECOND
         name = "benign_bulk_delete" if code == 1 else "benign_bulk_download"
-        for account_code, start, end in zip(table.account[at].tolist(), table.start[at].tolist(), ends.tolist(), strict=True):
+        for account_code, start, end in zip(
+            table.account[at].tolist(), table.start[at].tolist(), ends.tolist(), strict=True
+        ):
             labels.add("account", account_code, name, start, end, end, None)
         if code == 2:
             gone[table.account[at]] = ends
@@ -96,5 +98,3 @@ def label_moves(scenario: Scenario, presence: Presence, labels: LabelBook) -> No
             moment = scenario.start + int(happening.day * DAY)
             for account in np.flatnonzero(people.org[: people.honest] == org).tolist():
                 labels.add("account", account, "benign_office_move", moment, moment + 3 * DAY, moment, None)
-
-

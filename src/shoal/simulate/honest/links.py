@@ -57,9 +57,7 @@ def plan_visits(
     visitor = np.where(signed, rng.integers(0, people.settled, size), -1)
     visitor[at] = people.mates(rng, owner[at])
     visitor = np.where(visitor == owner, -1, visitor)
-    referrer = np.where(
-        rng.random(size) < no_referrer, -1, pick(rng, [5, 4, 1, 0.4, 0.6, 0.1, 0.2], size)
-    )
+    referrer = np.where(rng.random(size) < no_referrer, -1, pick(rng, [5, 4, 1, 0.4, 0.6, 0.1, 0.2], size))
     return {
         "time": time, "link": links["link"][index], "owner": owner, "file": links["file"][index],
         "content": links["content"][index], "visitor": visitor,
@@ -119,5 +117,3 @@ def report_rows(rng: np.random.Generator, visits: Rows, reasons: dict[str, float
         kept[name] = np.where(anonymous, -1, visits[name])
     reason = words[pick(rng, list(reasons.values()), size)]
     return rows("abuse.reported", time, **kept, account=visits["owner"], reason=reason)
-
-

@@ -124,5 +124,3 @@ def _between(local: Ints, first: int, last: int) -> Bools:
 def program_family(account: Ints) -> Ints:
     """The family of an honest person's own program."""
     return SCRIPT_CLIENT + (mix(account, 37) & np.uint64(1)).astype(np.int64)
-
-

@@ -86,7 +86,9 @@ def draw_starts(
     peak = max(1.0, activity.weekend_private, activity.weekend_work)
     account = np.repeat(np.arange(people.honest), rng.poisson(people.rate * peak))
     works = people.works[account]
-    hour = np.where(works, pick(rng, activity.rhythm_work, len(account)), pick(rng, activity.rhythm_private, len(account)))
+    hour = np.where(
+        works, pick(rng, activity.rhythm_work, len(account)), pick(rng, activity.rhythm_private, len(account))
+    )
     local = hour * HOUR + (rng.random(len(account)) * HOUR).astype(np.int64)
     start = day_start + (local - presence.offset[people.home[account]]) % DAY
     start = np.maximum(start, day_start + 180 * SECOND)
@@ -190,7 +192,9 @@ def _beginnings(rng: np.random.Generator, scenario: Scenario, presence: Presence
     account, start = table.account[index], table.start[index]
     sso = people.sso[account]
     passkey = people.passkey[account] & ~sso
-    method = np.where(sso, CODE["method"]["sso"], np.where(passkey, CODE["method"]["passkey"], CODE["method"]["password"]))
+    method = np.where(
+        sso, CODE["method"]["sso"], np.where(passkey, CODE["method"]["passkey"], CODE["method"]["password"])
+    )
     out += _failures(rng, failures, presence, table, index[~sso & ~passkey])
     out += _challenges(rng, failures, presence, table, index[~sso & ~passkey])
     out.append(rows("login.succeeded", start, **table.who(index), method=method, outcome="success"))
@@ -231,7 +235,9 @@ def _failures(rng: np.random.Generator, odds: Failures, presence: Presence, tabl
     return out
 
 
-def _challenges(rng: np.random.Generator, odds: Failures, presence: Presence, table: Sessions, index: Ints) -> list[Rows]:
+def _challenges(
+    rng: np.random.Generator, odds: Failures, presence: Presence, table: Sessions, index: Ints
+) -> list[Rows]:
     """Second factors, and codes by e-mail on new devices; some fail once."""
     people, account = presence.people, table.account[index]
     own = people.mfa[account]
@@ -248,10 +254,14 @@ def _challenges(rng: np.random.Generator, odds: Failures, presence: Presence, ta
     shared |= {"agent": table.agent[at], "method": method}
     begun = table.start[at] - micros(rng.uniform(14, 19, len(at)))
     out = [rows("challenge.issued", begun, **shared)]
-    out.append(rows("challenge.passed", table.start[at] - micros(rng.uniform(0.2, 3, len(at))), **shared, outcome="success"))
+    out.append(
+        rows("challenge.passed", table.start[at] - micros(rng.uniform(0.2, 3, len(at))), **shared, outcome="success")
+    )
     failed = rng.random(len(at)) < odds.challenge_failed
     some = {name: column[failed] for name, column in shared.items()}
-    out.append(rows("challenge.failed", begun[failed] + micros(rng.uniform(3, 9, int(failed.sum()))), **some, outcome="failure"))
+    out.append(
+        rows(
+            "challenge.failed", begun[failed] + micros(rng.uniform(3, 9, int(failed.sum()))), **some, outcome="failure"
+        )
+    )
     return out
-
-

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009
 """What a scenario file may say of its adversaries: one dataclass a kind. Intensity is in natural units (attempts a day,
 victims, accounts), evasion in how each is hidden; `start_day` and `days` say when."""
 
