@@ -19,13 +19,12 @@ from shoal.errors import Problem
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.frame import Frame, Layout, Valid, Values
-from shoal.expressions.program import Program
 from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 from shoal.features.definitions import FeatureDefinition, refuse_problems
 from shoal.features.derived import DerivedFeatures
-from shoal.features.kernel.event_kernel import advance, run
-from shoal.features.plan import US, Plan
-from shoal.features.state import State, address_of
+from shoal.features.part import Batch, Part
+from shoal.features.plan import Plan
+from shoal.features.snapshot import definition_of, load_part, read_manifest, write_snapshot
 
 PARTIAL = 1
 """Bit of `FeatureBlock.partial`: the window is not covered yet; a lower bound for counts."""
@@ -33,8 +32,6 @@ CLAMPED = 2
 """Bit of `FeatureBlock.partial`: this event's value was beyond `largest` and was clamped."""
 MAX_PAIR_CAP = 2**24
 MAX_LIFETIME_S = 100 * 366 * 86_400
-SWEEP_AT_TICK = 100_000
-"""Rows of each slab that a tick sweeps."""
 PAD = 72
 """Spare columns of new blocks, so that rows do not all fall into the same cache sets."""
 
@@ -87,22 +84,29 @@ class FeatureEngine:
         of an idle key lives.
         """
         _check_options(definitions, pair_cap, lifetime_s)
-        known_lists = dict(lists or {})
-        self.plan = Plan(definitions, layout, frozenset(known_lists))
-        self.layout, self.identity = layout, identity
-        self.history_complete, self.pair_cap, self.lifetime_s = history_complete, pair_cap, lifetime_s
-        self.names = tuple(one.id for one in self.plan.definitions)
-        self.kinds = self.plan.kinds
-        self.state = State(self.plan, identity.id_of("features"), pair_cap, lifetime_s * US, folder)
-        self._program = Program(self.plan.expressions, layout, identity, known_lists) if self.plan.expressions else None
-        self._derived = DerivedFeatures(self.plan, layout, identity, known_lists) if self.plan.derived else None
-        texts = self._program.text_columns if self._program is not None else frozenset()
+        self.definitions = tuple(definitions)
+        self.layout, self.identity, self._lists = layout, identity, dict(lists or {})
+        self.history_complete, self._folder = history_complete, folder
+        self._options = {"pair_cap": pair_cap, "lifetime_s": lifetime_s}
+        whole = Plan(definitions, layout, frozenset(self._lists))
+        self.names = tuple(one.id for one in self.definitions)
+        self.kinds = whole.kinds
+        self._rows = {one.id: row for row, one in enumerate(self.definitions)}
+        kernel = [one for one in self.definitions if one.operation != "derived"]
+        self._derived = DerivedFeatures(whole, layout, identity, self._lists) if whole.derived else None
+        self.parts = [self._new_part(kernel, [self._rows[one.id] for one in kernel], history_complete, 0)]
+        texts = self.parts[0].text_columns
         self.text_columns = texts | (self._derived.text_columns if self._derived is not None else frozenset())
         self._last_seq = -1
-        self._since: dict[str, int] = {}
-        self._complete = {one.id: history_complete for one in self.plan.kernel_features}
-        self._results = np.zeros((len(self.plan.expressions), 1), np.int64)
-        self._results_valid = np.zeros((len(self.plan.expressions), 1), np.uint8)
+        self._now = D.NONE
+
+    def _new_part(
+        self, definitions: Sequence[FeatureDefinition], outputs: Sequence[int | None], complete: bool, number: int
+    ) -> Part:
+        folder = None if self._folder is None else self._folder / f"part-{number}"
+        flags = [complete] * len(definitions)
+        return Part(definitions, outputs, self.layout, self.identity, self._lists, complete=flags,
+                    options=self._options, folder=folder)  # fmt: skip
 
     def update(
         self, frame: Frame, stamps: Stamps, values: Values | None = None, valid: Valid | None = None
@@ -112,88 +116,137 @@ class FeatureEngine:
         `values` and `valid` ([F, >= n], rows contiguous) receive the result where given; else new arrays are made.
         Raises `InvalidInput` (`features.order`, `features.frame`) before any state changes.
         """
+        batch = self.bind(frame, stamps, values, valid)
+        size = frame.size
+        if size:
+            for part in self.parts:
+                part.drive(0, size)
+            self._last_seq, self._now = int(stamps.seq[size - 1]), int(stamps.as_of[size - 1])
+            if self._derived is not None:
+                self._derived.fill(frame, batch.values, batch.valid, batch.partial)
+        return FeatureBlock(batch.values, batch.valid, batch.partial)
+
+    def bind(self, frame: Frame, stamps: Stamps, values: Values | None = None, valid: Valid | None = None) -> Batch:
+        """Check a batch, evaluate its conditions and values, and give the kernel its addresses.
+
+        What `update` does before the kernel runs; benchmarks and profiles drive the kernel themselves. The batch must
+        stay alive while it is driven.
+        """
         block = self._new_block(frame.size, values, valid)
-        if frame.size == 0:
-            return block
-        self._check(frame, stamps)
-        if len(self._since) < len(self.plan.kernel_features):
-            self._begin(int(stamps.as_of[0]))
-        held = self.bind(frame, stamps, block)
-        self.drive(0, frame.size)
-        del held
-        self._last_seq = int(stamps.seq[frame.size - 1])
-        if self._derived is not None:
-            self._derived.fill(frame, block.values, block.valid, block.partial)
-        return block
+        if frame.size:
+            self._check(frame, stamps)
+        batch = Batch(
+            frame,
+            np.ascontiguousarray(stamps.as_of, dtype=np.int64),
+            np.ascontiguousarray(stamps.time, dtype=np.int64),
+            np.ascontiguousarray(stamps.flags).astype(np.uint8, copy=False),
+            np.ascontiguousarray(stamps.shoal).astype(np.uint8, copy=False),
+            block.values,
+            block.valid,
+            block.partial,
+        )
+        if frame.size:
+            for part in self.parts:
+                if not part.begun:
+                    part.begin(int(batch.as_of[0]))
+                part.bind(batch)
+        return batch
 
     def advance(self, as_of: int) -> None:
         """Move time while the stream is idle (a journalled tick); memory of what expired may come back."""
-        if len(self._since) < len(self.plan.kernel_features):
-            self._begin(as_of)
-        if as_of > int(self.state.words[D.NOW]):
-            advance(self.state.d, as_of, SWEEP_AT_TICK)
-            self.state.release()
-
-    def bind(self, frame: Frame, stamps: Stamps, block: FeatureBlock) -> tuple[object, ...]:
-        """Evaluate conditions and values, and give the kernel the batch's addresses.
-
-        Returns what must stay alive while the kernel runs. `drive` may then take the batch in any pieces.
-        """
-        words = self.state.words
-        if self._program is not None:
-            if frame.size > self._results.shape[1]:
-                shape = (len(self.plan.expressions), frame.size)
-                self._results, self._results_valid = np.zeros(shape, np.int64), np.zeros(shape, np.uint8)
-            self._program.run(frame, self._results, self._results_valid)
-        place = int(words[D.O_INPUT])
-        for source in self.plan.inputs:
-            matrix = self._results if source.program else frame.values
-            mask = self._results_valid if source.program else frame.valid
-            words[place] = address_of(matrix) + source.row * matrix.strides[0]
-            words[place + 1] = address_of(mask) + source.row * mask.strides[0]
-            place += D.INPUT_WORDS
-        as_of = np.ascontiguousarray(stamps.as_of, dtype=np.int64)
-        time = np.ascontiguousarray(stamps.time, dtype=np.int64)
-        flags = np.ascontiguousarray(stamps.flags).astype(np.uint8, copy=False)
-        shoal = np.ascontiguousarray(stamps.shoal).astype(np.uint8, copy=False)
-        for field, array in ((D.A_AS_OF, as_of), (D.A_TIME, time), (D.A_FLAGS, flags), (D.A_SHOAL, shoal)):
-            words[field] = address_of(array)
-        words[D.OUT_VALUES], words[D.OUT_VALUES_STEP] = address_of(block.values), block.values.strides[0]
-        words[D.OUT_VALID], words[D.OUT_VALID_STEP] = address_of(block.valid), block.valid.strides[0]
-        words[D.OUT_PARTIAL], words[D.OUT_PARTIAL_STEP] = address_of(block.partial), block.partial.strides[0]
-        return frame.values, frame.valid, as_of, time, flags, shoal, block
-
-    def drive(self, start: int, stop: int) -> None:
-        """Run the kernel over events `start..stop` of the bound batch, growing memory where it asks."""
-        d = self.state.d
-        done = run(d, start, stop)
-        while done < stop:
-            self.state.make_room()
-            done = run(d, done, stop)
+        if as_of <= self._now:
+            return
+        self._now = as_of
+        for part in self.parts:
+            if not part.begun:
+                part.begin(as_of)
+            part.advance(as_of)
 
     def warm(self) -> None:
-        """Compile the kernels (or load them from the cache) on a small stream of their own."""
-        raise NotImplementedError
+        """Compile the kernels (or load them from the cache) on one event of a throw-away engine."""
+        layout = Layout.of({"account": Kind.TEXT, "size_bytes": Kind.INT})
+        one = FeatureDefinition("warm", "count", ("account",), 60, where="size_bytes > 1")
+        small = FeatureEngine([one], layout, self.identity, history_complete=True)
+        frame = Frame.of_rows([{"account": "a", "size_bytes": 2}], layout, self.identity)
+        zero = np.zeros(1, np.int64)
+        small.update(frame, Stamps(zero, zero, zero, zero.astype(np.uint8), zero.astype(np.uint8)))
+        small.advance(1)
 
     def sizes(self) -> dict[str, int]:
         """Live keys, pairs, nodes, sketches and logged events, their bytes, and counts of clamped values."""
-        return self.state.sizes()
+        total: dict[str, int] = {}
+        for part in self.parts:
+            for name, figure in part.state.sizes().items():
+                total[name] = total.get(name, 0) + figure
+        return total
 
     def close(self) -> None:
         """Let go of the mapped log and its files."""
-        self.state.close()
+        for part in self.parts:
+            part.state.close()
 
     def snapshot(self, path: Path, position: int) -> None:
         """Write the whole state and `position` aside, sync it, and rename it to the folder `path`."""
-        raise NotImplementedError
+        head = {"position": position, "last_seq": self._last_seq, "now": self._now, **self._options}
+        # The key itself is never written: a snapshot only knows that it was made under the same one.
+        head["identity"] = self.identity.id_of("features.identity")
+        write_snapshot(path, self.parts, head)
 
     def restore(self, path: Path, *, new_partial: bool = False) -> int:
-        """Take over the state of a snapshot and return its `position`. The engine must be new.
+        """Take over the state of a snapshot and return its `position`. The engine must not have seen events.
 
         Refuses (`InvalidInput`) definitions whose hash is not in the snapshot by name, unless `new_partial`: then
         those start empty and are `partial`. Raises `Corrupt` or `Unsupported` for a bad or other-version snapshot.
         """
-        raise NotImplementedError
+        if self._now != D.NONE:
+            refuse_problems([Problem("features.not_new", "only an engine that has seen no event can be restored")])
+        folder, manifest = read_manifest(path)
+        self._check_manifest(manifest)
+        waiting = {one.id: one for one in self.definitions if one.operation != "derived"}
+        wanted: list[tuple[list[FeatureDefinition], list[int | None]]] = []
+        for saved in manifest["parts"]:
+            known = [definition_of(body) for body in saved["definitions"]]
+            wanted.append((known, [self._match(old.id, name, waiting) for old, name in zip(known, saved["hashes"], strict=True)]))
+        if waiting and not new_partial:
+            hint = "replay the journal from its start, or start the new ones as partial"
+            refuse_problems([
+                Problem("features.not_in_snapshot", f"{one.id}: the snapshot has no such definition", one.origin, hint=hint)
+                for one in waiting.values()
+            ])  # fmt: skip
+        self.close()
+        parts = []
+        for number, (saved, (known, outputs)) in enumerate(zip(manifest["parts"], wanted, strict=True)):
+            if any(output is not None for output in outputs):
+                part = self._new_part(known, outputs, False, len(parts))
+                load_part(part, folder, number, saved)
+                if int(manifest["now"]) != D.NONE:
+                    part.begin(int(manifest["now"]))
+                parts.append(part)
+        if waiting:
+            fresh = list(waiting.values())
+            parts.append(self._new_part(fresh, [self._rows[one.id] for one in fresh], False, len(parts)))
+        self.parts = parts
+        self._last_seq, self._now = int(manifest["last_seq"]), int(manifest["now"])
+        return int(manifest["position"])
+
+    def _match(self, name: str, known: str, waiting: dict[str, FeatureDefinition]) -> int | None:
+        """The block row of the definition that goes on with a saved one: of the same hash, by name where it can."""
+        same = [one.id for one in waiting.values() if one.hash == known]
+        if not same:
+            return None
+        chosen = name if name in same else same[0]
+        del waiting[chosen]
+        return self._rows[chosen]
+
+    def _check_manifest(self, manifest: Mapping[str, Any]) -> None:
+        problems = []
+        if manifest["identity"] != self.identity.id_of("features.identity"):
+            problems.append(Problem("features.other_identity", "the snapshot was made under another identity key"))
+        for name, value in self._options.items():
+            if manifest[name] != value:
+                text = f"the snapshot was made with {name} = {manifest[name]}, not {value}"
+                problems.append(Problem("features.other_option", text))
+        refuse_problems(problems)
 
     def _new_block(self, size: int, values: Values | None, valid: Valid | None) -> FeatureBlock:
         count = len(self.names)
@@ -221,7 +274,7 @@ class FeatureEngine:
                 problems.append(Problem("features.frame", f"the stamp {name} has fewer than {size} rows"))
         refuse_problems(problems)
         seq, as_of = stamps.seq[:size], stamps.as_of[:size]
-        now = int(self.state.words[D.NOW])
+        now = self._now
         if int(seq[0]) <= self._last_seq or (size > 1 and bool((seq[1:] <= seq[:-1]).any())):
             hint = f"the last seq seen is {self._last_seq}" if int(seq[0]) <= self._last_seq else ""
             problems.append(Problem("features.order", "seq does not increase", hint=hint))
@@ -230,21 +283,6 @@ class FeatureEngine:
         if int(as_of[size - 1]) - int(as_of[0]) >= 2**50 or abs(int(as_of[size - 1])) >= 2**60:
             problems.append(Problem("features.order", "as_of is beyond what the log can hold", allowed="±36,000 years"))
         refuse_problems(problems)
-
-    def _begin(self, as_of: int) -> None:
-        """Set since when each feature has been fed, and from when its history is known."""
-        for number, one in enumerate(self.plan.definitions):
-            if one.operation == "derived":
-                continue
-            start = self._since.setdefault(one.id, as_of)
-            if self._complete[one.id]:
-                cover = D.NONE
-            elif one.operation == "decayed":
-                cover = start + round(D.DECAY_COVER * (one.half_life_s or 0.0) * US)
-            else:
-                cover = D.FAR if one.window_s is None else start + one.window_s * US
-            at = self.plan.read_at[number]
-            self.state.words[at + D.R_COVER], self.state.words[at + D.R_SINCE] = cover, start
 
 
 def _check_options(definitions: Sequence[FeatureDefinition], pair_cap: int, lifetime_s: int) -> None:

@@ -34,6 +34,8 @@ class Piece:
     def __init__(self, record_bytes: int, path: Path | None) -> None:
         size = record_bytes * D.CHUNK
         self.path = path
+        self.crc: int | None = None
+        """Checksum of a full piece, once a snapshot has made it."""
         self._map: mmap.mmap | None = None
         if path is None:
             self.bytes: Bytes = np.zeros(size, dtype=np.uint8)
