@@ -78,9 +78,11 @@ def _print_kinds(found: Score) -> None:
 
     from shoal.cli.show import out, span
 
-    out.print("\n[bold]What was caught[/bold] (a decision at `challenge` or above on an event of the attack)")
+    out.print(
+        "\n[bold]What was caught[/bold] (a decision at `challenge` or above on an event of the attack or about its subject)"
+    )
     table = Table(box=None, header_style="bold", padding=(0, 1))
-    table.add_column("kind of attack")
+    table.add_column("kind of attack", no_wrap=True)
     for name in (
         "attacks",
         "caught",

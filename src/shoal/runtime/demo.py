@@ -114,15 +114,15 @@ def _touches(journal: Journal, store: Store) -> Iterator[Touch]:
     for start in range(0, len(rows), 50_000):
         part = rows[start : start + 50_000]
         seqs = np.unique(np.array([row.seq for row in part], dtype=np.int64))
-        table = journal.rows(seqs, ["account", "actor"])
+        table = journal.rows(seqs, ["account", "actor", "owner"])
         where = {seq: k for k, seq in enumerate(seqs.tolist())}
         names = {
             name: table.column(name).to_pylist() if name in table.column_names else [None] * len(seqs)
-            for name in ("account", "actor")
+            for name in ("account", "actor", "owner")
         }
         for row in part:
             k = where[row.seq]
-            yield Touch(row, names["account"][k], names["actor"][k])
+            yield Touch(row, names["account"][k], names["actor"][k], names["owner"][k])
 
 
 def _tiers(store: Store, events: int) -> dict[int, int]:

@@ -31,7 +31,7 @@ from shoal.runtime.publish import pack_body, pack_of
 from shoal.runtime.writer import PACKS, Writer
 from shoal.storage.decisions import DecisionLog, DecisionMark
 from shoal.storage.dedupe import DedupeIndex
-from shoal.storage.frames import Group
+from shoal.storage.frames import ControlFrame, Group
 from shoal.storage.journal import Journal
 from shoal.storage.store import Store
 
@@ -128,11 +128,18 @@ class Deployment:
     def note_facts(self, group: Group) -> None:
         """Called by the writer's thread for each group: now and then writes the fact table down."""
         self._facts_since += group.last_seq + 1 - group.first_seq
-        if self._facts_since < self.home.settings.snapshot_rows:
-            return
+        if self._facts_since >= self.home.settings.snapshot_rows:
+            self._snapshot_facts(group.last_seq + 1)
+
+    def rest(self) -> None:
+        """Write everything down while nothing is being read: the next start then replays nothing."""
+        self.snapshot(self.journal.next_seq)
+        self._snapshot_facts(self.journal.next_seq)
+
+    def _snapshot_facts(self, position: int) -> None:
         self._facts_since = 0
         self.home.snapshots.mkdir(exist_ok=True)
-        target = self.home.snapshots / f"facts-{group.last_seq + 1}"
+        target = self.home.snapshots / f"facts-{position}"
         aside = target.with_suffix(".tmp")
         with aside.open("wb") as stream:
             stream.write(self.writer.facts.snapshot())
@@ -182,10 +189,9 @@ class Deployment:
 
     def _recover_engine(self, done: int) -> None:
         published = None
-        for group in self.journal.read_groups(self.journal.first_seq, done):
-            for frame in group.controls:
-                if frame.kind == PACKS:
-                    published = frame
+        for frame in self.journal.read(self.journal.first_seq, done):
+            if isinstance(frame, ControlFrame) and frame.kind == PACKS:
+                published = frame
         if published is not None:
             self.engine = self.build(published.body, done)
 

@@ -1,11 +1,12 @@
 """Scoring decisions against ground truth: what was caught, how soon, and which honest accounts were touched.
 
-An attack is *caught* by the first decision at `challenge` or above on one of its harmful events. A labelled subject
-is caught by such a
-decision about the subject itself, or on a harmful event of that account. An honest account is *touched* by such a
-decision on an event of
-its own that belongs to no attack, or about it while it is not labelled; it counts once. Knows tables only: truth in,
-figures out.
+An attack is *caught* by the first decision at `challenge` or above on one of its harmful events, or about one of its
+labelled subjects while the label stands. A labelled subject is caught by such a decision about itself, or on a harmful
+event of that account. An honest account is *touched* by such a decision about it, about its session, device, link or
+file,
+or about an address or network on an event of its own that belongs to no attack; it counts once. Knows tables only:
+truth
+in, figures out.
 """
 
 from __future__ import annotations
@@ -64,8 +65,17 @@ class Touch:
     """A decision with the accounts of its event."""
 
     row: DecisionRow
-    account: str | None
-    actor: str | None
+    account: str | None = None
+    actor: str | None = None
+    owner: str | None = None
+
+    @property
+    def person(self) -> str | None:
+        """The account that feels the decision: the subject, the owner of a link or file, else whoever acted."""
+        kind = self.row.subject_type
+        if kind == "account":
+            return self.row.subject
+        return self.owner if kind in ("link", "file", "content", "url", "domain") else self.actor or self.account
 
 
 def score(
@@ -93,11 +103,11 @@ def score(
         kinds.setdefault(kind, KindScore(kind)).events += 1
         first[attack] = min(first.get(attack, time), time)
         kind_of.setdefault(attack, kind)
-    subjects: dict[tuple[str, str], tuple[str, str]] = {}
+    subjects: dict[tuple[str, str], tuple[str, str, int]] = {}
     bad_accounts: set[str] = set()
     for label in labels.to_pylist():
         if label["attack"] and not label["kind"].startswith("benign"):
-            subjects[label["subject_type"], label["subject"]] = (label["kind"], label["attack"])
+            subjects[label["subject_type"], label["subject"]] = (label["kind"], label["attack"], label["start"])
             if label["subject_type"] == "account":
                 bad_accounts.add(label["subject"])
     caught, watched, flagged, seen, touched = _walk(touches, harmful, subjects, bad_accounts, start_us + warm_up_us)
@@ -110,7 +120,7 @@ def score(
         else:
             entry.watched += attack in watched
             entry.missed.append(attack)
-    for subject, (kind, _) in subjects.items():
+    for subject, (kind, _, _) in subjects.items():
         entry = kinds.setdefault(kind, KindScore(kind))
         entry.subjects += 1
         entry.subjects_caught += subject in seen
@@ -123,7 +133,7 @@ def score(
 def _walk(
     touches: Iterable[Touch],
     harmful: dict[str, tuple[str, str, int]],
-    subjects: dict[tuple[str, str], tuple[str, str]],
+    subjects: dict[tuple[str, str], tuple[str, str, int]],
     bad_accounts: set[str],
     after_us: int,
 ) -> tuple[dict[str, int], set[str], set[str], set[tuple[str, str]], dict[str, list[str]]]:
@@ -140,19 +150,18 @@ def _walk(
                 watched.add(attack[0])
             continue
         subject = ("file_sha256" if row.subject_type == "content" else row.subject_type, row.subject)
-        if subject in subjects:
+        label = subjects.get(subject)
+        if label and row.as_of >= label[2]:
             seen.add(subject)
+            caught[label[1]] = min(caught.get(label[1], row.as_of), row.as_of)
         if attack:
             caught[attack[0]] = min(caught.get(attack[0], row.as_of), row.as_of)
             flagged.add(row.event_id or "")
             for name in (touch.account, touch.actor):
                 if name and ("account", name) in subjects:
                     seen.add(("account", name))
-            continue
-        if row.as_of < after_us:
-            continue
-        about = {row.subject} if row.subject_type == "account" else set()
-        for name in about | {name for name in (touch.actor or touch.account,) if name}:
-            if name not in bad_accounts:
+        elif not label and row.as_of >= after_us:
+            name = touch.person
+            if name and name not in bad_accounts:
                 touched[name].append(row.rules)
     return caught, watched, flagged, seen, touched
