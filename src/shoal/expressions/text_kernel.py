@@ -44,7 +44,8 @@ def _matches(data, at, end, want, pattern, tail, fold):
             p += 1
             if run >= 0 and want[p] == WANT_BYTE:
                 first = pattern[p]
-                while at < end and (_lower(data[at]) if fold else data[at]) != first:
+                also = first - 32 if fold and first >= 97 and first <= 122 else first
+                while at < end and data[at] != first and data[at] != also:
                     at += 1
                 back = at
         elif kind == WANT_CHARACTER:
@@ -59,7 +60,7 @@ def _matches(data, at, end, want, pattern, tail, fold):
             back += 1
             while back < end and (data[back] & 0xC0) == 0x80:
                 back += 1
-            at, p = back, run + 1
+            at, p = back, run  # the run again, from one character further
         else:
             return 0
     return 1 if p == size else 0
