@@ -81,7 +81,13 @@ class _Keys:
             while self.slots[slot] >= 0:
                 slot = (slot + 1) % kernel.HASH_SLOTS
             self.slots[slot] = column
+        self.words, self.masks = np.zeros((len(self.names), 3), np.uint64), np.zeros((len(self.names), 3), np.uint64)
+        for column, name in enumerate(self.names):
+            shown = f'{name}":'.encode()
+            self.words[column] = np.frombuffer(shown.ljust(24, b"\0"), "<u8")
+            self.masks[column] = np.frombuffer((b"\xff" * len(shown)).ljust(24, b"\0"), "<u8")
         self.needed = np.uint64((1 << self.names.index("time")) | (1 << self.names.index("type")))
+        assert max(map(len, self.names)) <= 22  # the kernel compares a guessed key in three words
         assert len(self.names) <= 63  # the kernel marks the keys of a line in 64 bits
 
 
@@ -126,7 +132,7 @@ class NativeDecoder:
         row_ends, row_lines = np.empty(most, np.int64), np.empty(most, np.int64)
         declined = np.empty((most, 3), np.int64)
         read, count, slow = kernel.scan(
-            data, size, keys.bytes, keys.starts, keys.kinds, keys.slots, keys.needed,
+            data, size, keys.bytes, keys.starts, keys.words, keys.masks, keys.kinds, keys.slots, keys.needed,
             self._tok_col, self._tok_val, row_ends, row_lines, declined,
         )  # fmt: skip
         for number, start, end in declined[:slow].tolist():

@@ -56,12 +56,9 @@ def key_hash(data, s, e):
 
 
 @njit(cache=True, nogil=True)
-def _find_key(data, s, e, guess, keys, key_starts, slots):
-    """Column of the key in data[s:e]; -1 unknown. `guess` is tried first: keys tend to come in one order."""
+def _find_key(data, s, e, keys, key_starts, slots):
+    """Column of the key in data[s:e]; -1 unknown."""
     size = e - s
-    if guess >= 0 and key_starts[guess + 1] - key_starts[guess] == size:
-        if _same(data, s, keys, key_starts[guess], size):
-            return guess
     slot = key_hash(data, s, e)
     while slots[slot] >= 0:
         column = slots[slot]
@@ -69,6 +66,16 @@ def _find_key(data, s, e, guess, keys, key_starts, slots):
             return column
         slot = (slot + 1) % HASH_SLOTS
     return -1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_next(data, i, guess, words, masks):
+    """Whether `name":` of the guessed key stands at i."""
+    return (
+        load8(data, i) & masks[guess, 0] == words[guess, 0]
+        and (masks[guess, 1] == 0 or load8(data, i + 8) & masks[guess, 1] == words[guess, 1])
+        and (masks[guess, 2] == 0 or load8(data, i + 16) & masks[guess, 2] == words[guess, 2])
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -190,7 +197,7 @@ def _read_value(data, i, column, kind, tok_col, tok_val, at):
 
 
 @njit(cache=True, nogil=True)
-def _scan_line(data, i, keys, key_starts, kinds, slots, follows, needed, tok_col, tok_val, at):
+def _scan_line(data, i, keys, key_starts, words, masks, kinds, slots, follows, needed, tok_col, tok_val, at):
     """Read one line at i; (next index or -1, next token)."""
     first = at
     seen = np.uint64(0)
@@ -202,14 +209,20 @@ def _scan_line(data, i, keys, key_starts, kinds, slots, follows, needed, tok_col
     while True:
         if data[i] != _QUOTE:
             return -1, at
-        key_end = string_end(data, i + 1)
-        if key_end < 0:
-            return -1, at
-        column = _find_key(data, i + 1, key_end, follows[previous], keys, key_starts, slots)
-        j = skip_space(data, key_end + 1)
-        if data[j] != _COLON:
-            return -1, at
-        j = skip_space(data, j + 1)
+        column = follows[previous]
+        if column >= 0 and _is_next(data, i + 1, column, words, masks):
+            key_end = i + 1 + key_starts[column + 1] - key_starts[column]
+            j = key_end + 2
+        else:
+            key_end = string_end(data, i + 1)
+            if key_end < 0:
+                return -1, at
+            column = _find_key(data, i + 1, key_end, keys, key_starts, slots)
+            j = skip_space(data, key_end + 1)
+            if data[j] != _COLON:
+                return -1, at
+            j += 1
+        j = skip_space(data, j)
         if column < 0:
             j = _read_unknown(data, i + 1, key_end, j, tok_col, tok_val, first, at)
             at += 2
@@ -242,7 +255,7 @@ def _scan_line(data, i, keys, key_starts, kinds, slots, follows, needed, tok_col
 
 
 @njit(cache=True, nogil=True)
-def scan(data, size, keys, key_starts, kinds, slots, needed, tok_col, tok_val, row_ends, row_lines, slow):
+def scan(data, size, keys, key_starts, words, masks, kinds, slots, needed, tok_col, tok_val, row_ends, row_lines, slow):
     """Read the lines of data[:size], which ends with a newline and 8 more bytes of padding.
 
     Fills tokens (`tok_col`, `tok_val`), for each plain row the end of its tokens and its line number, for each declined
@@ -256,7 +269,7 @@ def scan(data, size, keys, key_starts, kinds, slots, needed, tok_col, tok_val, r
         if data[start] == _NL:
             i = start + 1
             continue
-        end, after = _scan_line(data, start, keys, key_starts, kinds, slots, follows, needed, tok_col, tok_val, at)
+        end, after = _scan_line(data, start, keys, key_starts, words, masks, kinds, slots, follows, needed, tok_col, tok_val, at)
         if end > 0 and end - i <= MAX_LINE:
             at = after
             row_ends[rows] = at
