@@ -87,8 +87,9 @@ class Plan:
         self.kernel_features = tuple(one for one in self.definitions if one.operation != "derived")
         refuse_problems([p for p in self._problems if p.slug in ("features.operation", "features.too_many")])
         kinds: dict[str, Kind] = {}
-        for number, one in enumerate(self.kernel_features):
-            kinds[one.id] = self._add(number, one)
+        for number, one in enumerate(self.definitions):
+            if one.operation != "derived":
+                kinds[one.id] = self._add(number, one)
         self.derived = self._derive(kinds)
         refuse_problems(self._problems)
         self.kinds = tuple(kinds[one.id] for one in self.definitions)
