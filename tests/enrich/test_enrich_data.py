@@ -1,7 +1,6 @@
 """Real range tables: written to CSV, read back, and held against `ipaddress` on samples."""
 
 import ipaddress
-import os
 import random
 from pathlib import Path
 
@@ -12,11 +11,7 @@ import pytest
 from oracles.enrich_oracle import country_of
 from shoal.enrich import Enricher, read_table
 
-DATA = Path(os.environ.get("SHOAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")) / "intel"
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"no data folder at {DATA}; set SHOAL_DATA to have these tests"),
-]
+pytestmark = pytest.mark.data
 
 
 def samples(cidrs: list[str], count: int) -> list[str]:
@@ -39,8 +34,8 @@ def samples(cidrs: list[str], count: int) -> list[str]:
         ("x4bnet_ranges.parquet", "network_kind", {"datacenter": "hosting"}),
     ],
 )
-def test_real_ranges(tmp_path: Path, file: str, column: str, rename: dict[str, str]) -> None:
-    table = pq.read_table(DATA / file)
+def test_real_ranges(data_folder: Path, tmp_path: Path, file: str, column: str, rename: dict[str, str]) -> None:
+    table = pq.read_table(data_folder / "intel" / file)
     values = table.column("country" if column == "country" else "kind").to_pylist()
     ranges = list(zip(table.column("cidr").to_pylist(), (rename.get(v, v) for v in values), strict=True))
     path = tmp_path / "real.csv"

@@ -266,3 +266,20 @@ def test_get_of_what_is_not_known() -> None:
     table = FactTable(IDENTITY)
     assert table.get("account", "ann") == {}
     assert table.get("campaign", "ann") == {}
+
+
+def test_erased_texts_are_gone_and_joins_go_on() -> None:
+    table = FactTable(IDENTITY)
+    table.join(events_of([{"type": "account.created", "account": "annabel", "time": 3, "org": "acme"}]))
+    table.join(events_of([{"type": "link.created", "link": "l", "actor": "annabel"}, {"link": "l"}]))
+    assert b"annabel" in table.snapshot()
+    assert table.erase(IDENTITY.ids_of(pa.array(["annabel", "nobody"]))) == 1
+    assert b"annabel" not in table.snapshot()
+    again = FactTable(IDENTITY)
+    again.restore(table.snapshot())
+    for state in (table, again):
+        (row,) = state.join(events_of([{"link": "l"}])).to_pylist()
+        assert (row["owner"], row["owner_created"]) == (IDENTITY.erased("annabel"), 3)
+        assert state.get("account", "annabel") == {"created": 3, "org": "acme"}
+        state.join(events_of([{"type": "link.created", "link": "m", "actor": "bob"}]))
+        assert state.get("link", "m") == {"owner": "bob"}

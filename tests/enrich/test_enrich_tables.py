@@ -93,6 +93,9 @@ def slugs(error: InvalidInput) -> list[tuple[int, str]]:
         ("cidr,asn\n1.2.3.4,x\nhost,1\n", [(2, "table.asn"), (3, "table.range")]),
         (b"cidr,asn\n1.2.3.4,1\n\xff,2\n", [(3, "table.encoding")]),
         ('cidr,asn\n1.2.3.4,1\n"1.2.3.4"x,2\n', [(3, "table.csv")]),
+        ('cidr,asn\n"1.2.3.4\n5",2\nx\u2028,3\n', [(3, "table.range"), (4, "table.range")]),
+        ('cidr,asn\n1.2.3.4,1\n"open,2\n', [(3, "table.csv")]),
+        ("cidr,asn\n" + "x" * 200_000 + ",1\n", [(2, "table.csv")]),
         ("cidr,asn\n" + "x,1\n" * 300, [*[(n, "table.range") for n in range(2, 102)], (0, "table.more")]),
     ],
 )

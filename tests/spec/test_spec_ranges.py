@@ -44,6 +44,6 @@ def test_all_mistakes_are_told_together() -> None:
         NamedList.of("office", ["192.0.2.0/24", "10.0.0.1/8", "ofice"])
     assert str(caught.value).splitlines() == [
         "[office[1]]: '10.0.0.1/8' has bits set behind its prefix length [lists.host_bits]",
-        "[office[2]]: 'ofice' is no address, CIDR or first-last range; allowed: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32, "
-        "192.0.2.1-192.0.2.9 (if this is a list of texts, say so: kind: text) [lists.bad_address]",
+        "[office[2]]: 'ofice' is no address, CIDR or first-last range; allowed: 192.0.2.7, 192.0.2.0/24, "
+        "2001:db8::/32, 192.0.2.1-192.0.2.9 (if this is a list of texts, say so: kind: text) [lists.bad_address]",
     ]

@@ -78,14 +78,7 @@ class Enricher:
         self._add_addresses(given, new)
         self._add_domains(given, new)
         self._add_clients(given, new)
-        for name, array in new.items():
-            if array.null_count == len(array):
-                continue
-            if name in table.column_names:
-                table = table.set_column(table.column_names.index(name), name, array)
-            else:
-                table = table.append_column(name, array)
-        return table
+        return with_columns(table, {name: array for name, array in new.items() if array.null_count < len(array)})
 
     def _add_addresses(self, given: Columns, new: Columns) -> None:
         if "ip" not in given:
@@ -93,17 +86,20 @@ class Enricher:
         distinct, places = _distinct(given["ip"])
         addresses = Addresses.of(distinct)
         networks = prefix_texts(addresses.hi, addresses.lo, addresses.version)
-        new["network"] = _filled(given.get("network"), networks.take(places))
+        new["network"] = _filled(given.get("network"), _taken(networks, places))
         if self._tables:
             self._add_tables(addresses, places, given, new)
 
-    def _add_tables(self, addresses: Addresses, places: pa.Array, given: Columns, new: Columns) -> None:
+    def _add_tables(self, addresses: Addresses, places: pa.Array | None, given: Columns, new: Columns) -> None:
         """Fill the tables' columns, and record in `enrichment` which tables filled something in which row."""
         answers = [table.lookup(addresses) for table in self._tables]
-        size = len(places)
+        size = len(given["ip"])
         marks = np.zeros(size, dtype=np.int64)
-        rows = places.fill_null(0).to_numpy()
-        has_ip = np.asarray(places.is_valid())
+        rows: npt.NDArray[np.int32] | slice = slice(None)
+        has_ip = np.ones(size, dtype=np.bool_)
+        if places is not None:
+            rows = np.asarray(places.fill_null(0))
+            has_ip = np.asarray(places.is_valid())
         for column in TABLE_COLUMNS:
             found, tellers = _first_answers(column, answers, len(addresses.version))
             if found is None:
@@ -114,7 +110,7 @@ class Enricher:
             if (column == "lon" and "lat" in given) or (column == "lat" and "lon" in given):
                 other = given["lat" if column == "lon" else "lon"]
                 free &= np.asarray(other.is_null())  # half a place from each would be a third place
-            told = found.take(places)
+            told = _taken(found, places)
             if not free.all():
                 told = pc.if_else(pa.array(free), told, pa.scalar(None, told.type))
             marks |= np.where(free, tellers[rows], 0)
@@ -142,7 +138,7 @@ class Enricher:
         hosts = _answers(distinct.to_pylist(), self._hosts, read_host)
         for index, name in enumerate(("domain", "registered_domain", "domain_suffix")):
             texts = pa.array([host[index] for host in hosts], pa.string())
-            new[name] = _filled(given.get(name), texts.take(places))
+            new[name] = _filled(given.get(name), _taken(texts, places))
 
     def _add_clients(self, given: Columns, new: Columns) -> None:
         agents = given.get("user_agent")
@@ -154,7 +150,7 @@ class Enricher:
         clients = _answers(distinct.to_pylist(), self._clients, read_client)
         for index, name in enumerate(("ua_family", "ua_version", "ua_os", "ua_device")):
             texts = pa.array([client[index] for client in clients], pa.string())
-            new[name] = _filled(given.get(name), texts.take(places))
+            new[name] = _filled(given.get(name), _taken(texts, places))
 
 
 _READ = frozenset(
@@ -175,10 +171,25 @@ def _array(table: pa.Table, name: str) -> pa.Array:
     return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
 
 
-def _distinct(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """(distinct texts without null, int32 place of each row's text among them, null where the row is null)."""
+def with_columns(table: pa.Table, new: Columns) -> pa.Table:
+    """The table with columns replaced in their place or, where they are new, put behind; in one step."""
+    columns = dict(zip(table.column_names, table.columns, strict=True)) | new
+    return pa.Table.from_arrays(list(columns.values()), names=list(columns), metadata=table.schema.metadata)
+
+
+def _distinct(texts: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    """(distinct texts without null, int32 place of each row's text among them, null where the row is null).
+
+    The places are None where each row has its own text: then the order is that of the rows, and nothing is to take.
+    """
+    if len(texts) == 1 and not texts.null_count:
+        return texts, None
     encoded = texts.dictionary_encode()
-    return encoded.dictionary, encoded.indices
+    return encoded.dictionary, encoded.indices if len(encoded.dictionary) < len(texts) else None
+
+
+def _taken(answers: pa.Array, places: pa.Array | None) -> pa.Array:
+    return answers if places is None else answers.take(places)
 
 
 def _filled(given: pa.Array | None, found: pa.Array) -> pa.Array:

@@ -104,7 +104,7 @@ class FactTable:
         self._reserve(len(fact_arrays[0]) + len(telling))
         moment = given.get("time")
         has_time = np.zeros(size, np.bool_) if moment is None else np.asarray(moment.is_valid())
-        time = np.zeros(size, np.int64) if moment is None else np.asarray(pc.fill_null(moment, 0), dtype=np.int64)
+        time = np.zeros(size, np.int64) if moment is None else np.asarray(moment.fill_null(0), dtype=np.int64)
         out_time, out_has = np.zeros((4, size), np.int64), np.zeros((4, size), np.uint8)
         out_code, out_verified = np.full((6, size), -1, np.int32), np.full(size, -1, np.int8)
         self._count = int(
@@ -186,13 +186,10 @@ class FactTable:
                 new[name] = self._pool.texts(out_code[row])
         if (out_verified >= 0).any():
             new["account_verified"] = pa.array(out_verified == 1, pa.bool_(), mask=out_verified < 0)
-        for name in sorted(new, key=list(BY_NAME).index):
-            if name in given:
-                array = pc.coalesce(given[name], new[name])
-                events = events.set_column(events.column_names.index(name), name, array)
-            else:
-                events = events.append_column(name, new[name])
-        return events
+        columns = dict(zip(events.column_names, events.columns, strict=True))
+        for name in sorted(new, key=_PLACES.__getitem__):
+            columns[name] = pc.coalesce(given[name], new[name]) if name in given else new[name]
+        return pa.Table.from_arrays(list(columns.values()), names=list(columns), metadata=events.schema.metadata)
 
     def get(self, subject_type: str, subject: str) -> dict[str, object]:
         """The facts known of a subject now, by name; empty where nothing is known. For explanations."""
@@ -215,6 +212,18 @@ class FactTable:
                 if code >= 0:
                     found[name] = self._pool.text(code)
         return found
+
+    def erase(self, ids: npt.NDArray[np.int64]) -> int:
+        """Forget the texts of some entities (ids of `Identity.ids_of`); how many texts were replaced.
+
+        The erased mark with the id stands in their place, so joins by id go on as before; what was known of the
+        subjects themselves stays, since it is held by id. Costs a pass over all texts.
+        """
+        hit = np.flatnonzero(np.isin(self._pool.ids[: self._pool.count], ids)).astype(np.int32)
+        texts = self._pool.texts(hit).to_pylist()
+        if texts:
+            self._pool.replace(hit, [self._identity.erased(text) for text in texts])
+        return len(texts)
 
     def snapshot(self) -> bytes:
         """The state as bytes: a magic line, a checksum (BLAKE2b, 16 bytes), then msgpack with a version.
@@ -268,6 +277,8 @@ class FactTable:
         self._intern(pa.array(texts, pa.string()))
 
 
+_PLACES = {name: place for place, name in enumerate(BY_NAME)}
+_TELLING_SET = pa.array(_TELLING)
 _READ = frozenset(("type", "time", "account_verified", *_ENTITIES, *_TIMES, *_TEXTS))
 
 
@@ -285,8 +296,10 @@ def _operations(given: dict[str, pa.Array], size: int) -> tuple[npt.NDArray[np.i
     types = given.get("type")
     if types is None:
         return np.zeros(size, np.int8), np.zeros(0, np.int64)
-    found = pc.index_in(types, value_set=pa.array(_TELLING))
-    op = np.asarray(pc.fill_null(found, -1), dtype=np.int8) + np.int8(1)
+    found = pc.index_in(types, value_set=_TELLING_SET)
+    if found.null_count == size:
+        return np.zeros(size, np.int8), np.zeros(0, np.int64)
+    op = np.asarray(found.fill_null(-1), dtype=np.int8) + np.int8(1)
     return op, np.flatnonzero(op)
 
 

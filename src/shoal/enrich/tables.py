@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class _Reader:
             self._problem("table.encoding", "the table is not UTF-8", line)
             self._stop()
             raise AssertionError from error
-        reader = csv.reader(text.splitlines(), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             for record in reader:
                 if record and not record[0].lstrip().startswith("#") and any(cell.strip() for cell in record):

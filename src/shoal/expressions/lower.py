@@ -214,22 +214,21 @@ class Lowering:
         rows = []
         for i, step in enumerate(self._steps):
             operands = [place[value] for value in step.args]
-            for value in dict.fromkeys(step.args):
-                if last[value] == i and value not in pinned:
-                    free[self._is_truth[value]].append(place[value])
-            if step.target is None:
-                rows.append([step.op, step.aux[0], operands[0], 0, 0, 0])
-                continue
-            is_truth = self._is_truth[step.target]
-            if free[is_truth]:
+            if step.target is not None:  # before its operands are free: it must be none of them
+                is_truth = self._is_truth[step.target]
+                if not free[is_truth]:
+                    free[is_truth].append(used[is_truth])
+                    used[is_truth] += 1
                 place[step.target] = free[is_truth].pop()
+                row = [step.op, place[step.target], *operands, *step.aux]
             else:
-                place[step.target] = used[is_truth]
-                used[is_truth] += 1
-            if step.target not in last:
-                free[is_truth].append(place[step.target])
-            row = [step.op, place[step.target], *operands, *step.aux]
+                row = [step.op, step.aux[0], *operands]
             rows.append(row + [0] * (6 - len(row)))
+            ended = [value for value in step.args if last[value] == i and value not in pinned]
+            if step.target is not None and step.target not in last:
+                ended.append(step.target)
+            for value in dict.fromkeys(ended):
+                free[self._is_truth[value]].append(place[value])
         return Code(
             np.array(rows, dtype=np.int64).reshape(-1, 6),
             used[False],

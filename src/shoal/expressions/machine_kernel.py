@@ -3,7 +3,7 @@
 
 Two files of registers: numbers (`num`, int64; `flt` is the same memory as float64; `ok` the null masks, 1 where not
 null) and truths (`truth`, uint8: 0 unknown, 1 true, 2 false). An instruction is a row of six int64: operation,
-destination, and up to four operands. A destination may be one of its operands, so each loop reads before it writes.
+destination, and up to four operands. A destination is never one of the operands, so that loops can be vectorised.
 Constants live in registers that no instruction writes. The caller owns all arrays. Overflow, division by zero, NaN and
 infinities become null after each operation; no fast-math, no parallel loops.
 """
@@ -31,24 +31,29 @@ def _move(op, d, a, n, start, num, ok, truth, values, valid):
     if op == LOAD_N:
         for i in range(n):
             num[d, i] = values[a, start + i]
+        for i in range(n):
             ok[d, i] = valid[a, start + i]
     else:
+        zero, two = np.uint8(0), np.uint8(2)
         for i in range(n):
-            truth[d, i] = np.uint8(valid[a, start + i] * (2 - (values[a, start + i] != 0)))
+            truth[d, i] = two - np.uint8(values[a, start + i] != 0)
+        for i in range(n):
+            truth[d, i] = truth[d, i] & (zero - valid[a, start + i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _store(op, d, a, n, start, num, ok, truth, out, out_valid):
     if op == STORE_N:
         for i in range(n):
-            v = ok[a, i]
-            out[d, start + i] = num[a, i] if v else 0
-            out_valid[d, start + i] = v
-    else:
+            out[d, start + i] = num[a, i] if ok[a, i] else 0
         for i in range(n):
-            t = truth[a, i]
-            out[d, start + i] = t & 1
-            out_valid[d, start + i] = t != 0
+            out_valid[d, start + i] = ok[a, i]
+    else:
+        one = np.uint8(1)
+        for i in range(n):
+            out[d, start + i] = truth[a, i] & one
+        for i in range(n):
+            out_valid[d, start + i] = (truth[a, i] & one) | (truth[a, i] >> one)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

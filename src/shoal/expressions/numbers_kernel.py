@@ -120,24 +120,34 @@ def _int_arithmetic(op, d, a, b, n, num, ok):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _known(d, a, b, n, ok, truth):
+    """Make unknown what compares a null (a loop of its own: bytes alone are done 32 at a time)."""
+    zero = np.uint8(0)
+    for i in range(n):
+        truth[d, i] = truth[d, i] & (zero - (ok[a, i] & ok[b, i]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _int_compare(op, d, a, b, n, num, ok, truth):
     two = np.uint8(2)
     if op == EQ_I:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(num[a, i] == num[b, i]))
+            truth[d, i] = two - np.uint8(num[a, i] == num[b, i])
     elif op == NE_I:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(num[a, i] != num[b, i]))
+            truth[d, i] = two - np.uint8(num[a, i] != num[b, i])
     elif op == LT_I:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(num[a, i] < num[b, i]))
+            truth[d, i] = two - np.uint8(num[a, i] < num[b, i])
     elif op == LE_I:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(num[a, i] <= num[b, i]))
+            truth[d, i] = two - np.uint8(num[a, i] <= num[b, i])
     else:
         for i in range(n):
             v, w = ok[a, i], ok[b, i]
             truth[d, i] = two - ((v ^ w) | (v & w & np.uint8(num[a, i] != num[b, i])))
+        return
+    _known(d, a, b, n, ok, truth)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -285,20 +295,22 @@ def _float_compare(op, d, a, b, n, flt, ok, truth):
     two = np.uint8(2)
     if op == EQ_F:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(flt[a, i] == flt[b, i]))
+            truth[d, i] = two - np.uint8(flt[a, i] == flt[b, i])
     elif op == NE_F:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(flt[a, i] != flt[b, i]))
+            truth[d, i] = two - np.uint8(flt[a, i] != flt[b, i])
     elif op == LT_F:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(flt[a, i] < flt[b, i]))
+            truth[d, i] = two - np.uint8(flt[a, i] < flt[b, i])
     elif op == LE_F:
         for i in range(n):
-            truth[d, i] = (ok[a, i] & ok[b, i]) * (two - np.uint8(flt[a, i] <= flt[b, i]))
+            truth[d, i] = two - np.uint8(flt[a, i] <= flt[b, i])
     else:
         for i in range(n):
             v, w = ok[a, i], ok[b, i]
             truth[d, i] = two - ((v ^ w) | (v & w & np.uint8(flt[a, i] != flt[b, i])))
+        return
+    _known(d, a, b, n, ok, truth)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.frame import Frame
-from shoal.expressions.texts import CHARACTERS
+from shoal.expressions.text_kernel import code_rows, spread
+from shoal.expressions.texts import CHARACTERS, buffers_of
 from shoal.expressions.tree import Node
 
 Contains = Callable[[pa.Array], npt.NDArray[np.bool_]]
-SMALL, SAMPLE = 64, 256
+SMALL = 64
 MAX_REMEMBERED, MAX_REMEMBERED_CHARACTERS = 4_096, 512
 
 
@@ -42,6 +43,7 @@ class TextStage:
         self._by_column: list[tuple[str, list[Node], int]] = []
         self._others: list[tuple[Node, int]] = []
         self._remembered: list[dict[str | None, tuple[Any, Any]]] = []
+        self._few, self._few_valid = np.zeros(1, np.int64), np.zeros(1, np.uint8)
         self.rows = self._plan(nodes)
 
     def _plan(self, nodes: Sequence[Node]) -> dict[int, int]:
@@ -96,14 +98,15 @@ class TextStage:
             if size == 1:
                 self._one(number, texts, nodes, first, values, valid)
                 continue
-            coded = _coded(texts) if size >= SMALL else None
+            codes, firsts = self._coded(frame, name, texts) if size >= SMALL else (None, None)
+            source = texts if codes is None else texts.take(firsts)
             for row, node in enumerate(nodes, first):
-                if coded is None:
-                    result = self._array(self._evaluate(node, {name: texts}, inputs), size)
+                result = self._array(self._evaluate(node, {name: source}, inputs), len(source))
+                if codes is None:
+                    self._write(result, node.kind, values[row], valid[row])
                 else:
-                    few = self._array(self._evaluate(node, {name: coded.dictionary}, inputs), len(coded.dictionary))
-                    result = few.take(coded.indices)
-                self._write(result, node.kind, values[row], valid[row])
+                    self._write(result, node.kind, self._few, self._few_valid)
+                    spread(codes, self._few, self._few_valid, values[row], valid[row])
         for node, row in self._others:
             columns = {name: _column(frame, name) for name in self.text_columns}
             result = self._array(self._evaluate(node, columns, inputs), size)
@@ -154,6 +157,20 @@ class TextStage:
             return found[0] if isinstance(args[0], pa.Scalar) else found
         return CHARACTERS[node.op](node.value, *args)
 
+    def _coded(self, frame: Frame, name: str, texts: pa.Array) -> tuple[Any, Any]:
+        """Codes of the rows and first row of each code, where the distinct texts are under a quarter of the rows."""
+        size, row = frame.size, frame.layout.index[name]
+        if texts.null_count == size:
+            return np.zeros(size, np.int32), np.zeros(1, np.int32)
+        most = size // 4
+        if len(self._few) < most:
+            self._few, self._few_valid = np.zeros(most, np.int64), np.zeros(most, np.uint8)
+        codes, firsts = np.empty(size, np.int32), np.empty(most, np.int32)
+        table = np.full(1 << (2 * most).bit_length(), -1, np.int32)
+        data, offsets = buffers_of(texts)
+        count = code_rows(frame.values[row, :size], frame.valid[row, :size], data, offsets, table, codes, firsts)
+        return (None, None) if count < 0 else (codes, firsts[:count])
+
     @staticmethod
     def _array(result: Any, size: int) -> pa.Array:
         return pa.repeat(result, size) if isinstance(result, pa.Scalar) else result
@@ -177,12 +194,3 @@ def _column(frame: Frame, name: str) -> pa.Array:
     if texts is None:
         return pa.nulls(frame.size, pa.string())
     return texts if len(texts) == frame.size else texts.slice(0, frame.size)
-
-
-def _coded(texts: pa.Array) -> pa.DictionaryArray | None:
-    """The texts by their distinct values, where these are under a quarter of the rows."""
-    head = texts.slice(0, SAMPLE)
-    if len(pc.unique(head)) * 2 > len(head):
-        return None
-    coded = texts.dictionary_encode(null_encoding="encode")
-    return coded if len(coded.dictionary) * 4 < len(texts) else None

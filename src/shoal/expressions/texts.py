@@ -1,6 +1,6 @@
 """The text operations, on Arrow arrays: LIKE, search, case, parts of URLs. Hot path for packs that use them.
 
-Each is a pure function of the row's texts. All patterns run in linear time (RE2, or a plain search). `CHARACTERS` maps
+Each is a pure function of the row's texts. Patterns run in time linear in the text (RE2, or the kernel's one-way search). `CHARACTERS` maps
 each operation of the tree to what computes it; arguments are Arrow arrays or scalars of `string`, constants come first.
 """
 
@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from shoal.expressions import text_kernel
 
 Texts = Any  # a pyarrow Array or Scalar of strings: pyarrow has no types
 WHITE = " \t\n\r"
@@ -21,8 +25,8 @@ URL_PATH = r"^\s*[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}[^/?#\\]*([^?#]*)"
 FILE_EXTENSION = r"[^/\\]\.([^./\\]+)$"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,5})?")
-_PLAIN = re.compile(r"[A-Za-z0-9]|[^\x00-\x7f]")
 INT_RANGE = range(-(2**63), 2**63)
+_NO_BYTES = np.zeros(0, dtype=np.uint8)
 
 
 def like_parts(pattern: str, escape: str) -> list[str | None]:
@@ -46,33 +50,55 @@ def like_parts(pattern: str, escape: str) -> list[str | None]:
     return parts
 
 
-def quoted(text: str) -> str:
-    """A text as an RE2 pattern that matches just it."""
-    return "".join(c if _PLAIN.fullmatch(c) else "\\" + c for c in text)
+def buffers_of(texts: pa.Array) -> tuple[Any, Any]:
+    """The bytes and the offsets of a string array, as NumPy sees them."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data, dtype=np.uint8) if data is not None and data.size else _NO_BYTES, ends
+
+
+@lru_cache(maxsize=1_024)
+def _pattern(pattern: str, escape: str, fold: bool) -> tuple[Any, Any]:
+    """A LIKE pattern for the kernel; ASCII letters in lower case where `fold`."""
+    want, wanted = bytearray(), bytearray()
+    for part in like_parts(pattern, escape):
+        if not part:
+            want.append(text_kernel.WANT_RUN if part is None else text_kernel.WANT_CHARACTER)
+            wanted.append(0)
+            continue
+        encoded = (part.lower() if fold else part).encode()
+        wanted += encoded
+        want += bytes(len(encoded))
+    return np.frombuffer(bytes(want), dtype=np.uint8), np.frombuffer(bytes(wanted), dtype=np.uint8)
 
 
 def like(constants: tuple[str, str, bool], texts: Texts) -> Any:
     """LIKE, or ILIKE (both sides in lower case); whole texts, `_` is one character."""
     pattern, escape, fold = constants
-    if fold:
-        texts = pc.utf8_lower(texts)
-        pattern, escape = pc.utf8_lower(pa.scalar(pattern)).as_py(), pc.utf8_lower(pa.scalar(escape)).as_py()
-    parts = like_parts(pattern, escape)
-    match parts:
-        case []:
-            return pc.equal(texts, "")
-        case [None]:
-            return pc.greater_equal(pc.binary_length(texts), 0)
-        case [str(only)] if only:
-            return pc.equal(texts, only)
-        case [str(head), None] if head:
-            return pc.starts_with(texts, head)
-        case [None, str(tail)] if tail:
-            return pc.ends_with(texts, tail)
-        case [None, str(middle), None] if middle:
-            return pc.match_substring(texts, middle)
-    body = "".join(".*" if part is None else quoted(part) if part else "." for part in parts)
-    return pc.match_substring_regex(texts, rf"(?s)\A{body}\z")
+    if isinstance(texts, pa.Scalar):
+        return like(constants, pa.array([texts.as_py()], pa.string()))[0]
+    if fold and not pattern.isascii():
+        lowered = pc.utf8_lower(pa.array([pattern, escape])).to_pylist()
+        return like((lowered[0], lowered[1], False), pc.utf8_lower(texts))
+    if len(texts) == texts.null_count:
+        return pa.nulls(len(texts), pa.bool_())
+    data, offsets = buffers_of(texts)
+    found = np.empty(len(texts), dtype=np.uint8)
+    want, wanted = _pattern(pattern, escape, fold)
+    if not text_kernel.match_rows(data, offsets, want, wanted, fold, found):
+        return like((pattern.lower(), escape.lower(), False), pc.utf8_lower(texts))
+    mask = np.asarray(texts.is_null()) if texts.null_count else None
+    return pa.array(found.view(np.bool_), mask=mask)
+
+
+def _search(before: str, after: str) -> Callable[[tuple[str], Texts], Any]:
+    """A search for the plain constant, as a LIKE between `before` and `after`."""
+
+    def search(constants: tuple[str], texts: Texts) -> Any:
+        plain = "".join("!" + c if c in "%_!" else c for c in constants[0])
+        return like((before + plain + after, "!", False), texts)
+
+    return search
 
 
 def _strpos(constants: tuple[str], texts: Texts) -> Any:
@@ -93,14 +119,24 @@ def _substr(constants: tuple[int, ...], texts: Texts) -> Any:
     return pc.utf8_slice_codeunits(texts, start, stop)
 
 
-def _part(pattern: str, lower: bool) -> Callable[[object, Texts], Any]:
-    named = pattern.replace("(", "(?P<part>", 1) if "(?:" not in pattern else pattern.replace("(\\[", "(?P<part>\\[", 1)
+def _part(part: int, lower: bool) -> Callable[[object, Texts], Any]:
+    """What computes a part of each text (see the patterns above), in lower case where `lower`."""
 
-    def part(_: object, texts: Texts) -> Any:
-        found = pc.struct_field(pc.extract_regex(texts, named), [0])
-        return pc.utf8_lower(found) if lower else found
+    def compute(_: object, texts: Texts) -> Any:
+        if isinstance(texts, pa.Scalar):
+            return compute(_, pa.array([texts.as_py()], pa.string()))[0]
+        size = len(texts)
+        if size == texts.null_count:
+            return pa.nulls(size, pa.string())
+        data, offsets = buffers_of(texts)
+        valid = np.asarray(texts.is_valid()).astype(np.uint8)
+        out, ends = np.empty(int(offsets[-1]) - int(offsets[0]), np.uint8), np.empty(size + 1, np.int32)
+        other = text_kernel.part_rows(part, lower, data, offsets, valid, out, ends)
+        mask = pa.py_buffer(np.packbits(valid, bitorder="little"))
+        made = pa.StringArray.from_buffers(size, pa.py_buffer(ends), pa.py_buffer(out[: ends[-1]]), mask)
+        return pc.utf8_lower(made) if other else made
 
-    return part
+    return compute
 
 
 def _each(texts: Texts, convert: Callable[[str], object], kind: pa.DataType) -> Any:
@@ -122,9 +158,9 @@ def _decimal(text: str) -> float | None:
 
 CHARACTERS: dict[str, Callable[..., Any]] = {
     "like": like,
-    "starts_with": lambda constants, texts: pc.starts_with(texts, constants[0]),
-    "ends_with": lambda constants, texts: pc.ends_with(texts, constants[0]),
-    "contains": lambda constants, texts: pc.match_substring(texts, constants[0]),
+    "starts_with": _search("", "%"),
+    "ends_with": _search("%", ""),
+    "contains": _search("%", "%"),
     "strpos": _strpos,
     "regexp_matches": lambda constants, texts: pc.match_substring_regex(texts, constants[0]),
     "length": lambda _, texts: pc.cast(pc.utf8_length(texts), pa.int64()),
@@ -133,10 +169,10 @@ CHARACTERS: dict[str, Callable[..., Any]] = {
     "trim": lambda _, texts: pc.utf8_trim(texts, WHITE),
     "substr": _substr,
     "concat": lambda _, *texts: pc.binary_join_element_wise(*texts, "", null_handling="emit_null"),
-    "url_scheme": _part(URL_SCHEME, True),
-    "url_host": _part(URL_HOST, True),
-    "url_path": _part(URL_PATH, False),
-    "file_extension": _part(FILE_EXTENSION, True),
+    "url_scheme": _part(text_kernel.SCHEME, True),
+    "url_host": _part(text_kernel.HOST, True),
+    "url_path": _part(text_kernel.PATH, False),
+    "file_extension": _part(text_kernel.EXTENSION, True),
     "parse_int": lambda _, texts: _each(texts, _integer, pa.int64()),
     "parse_float": lambda _, texts: _each(texts, _decimal, pa.float64()),
     "to_text": lambda _, numbers: pc.cast(numbers, pa.string()),

@@ -103,13 +103,26 @@ def copy_words(source, target, words):
         store64(target + 8 * k, load64(source + 8 * k))
 
 
-@njit(cache=True, nogil=True)
-def get(d, field):
+@intrinsic
+def get(typingctx, d, field):
     """Word `field` of the descriptor at address `d`."""
-    return load64(d + 8 * field)
+
+    def generate(context, builder, signature, args):
+        word = ir.IntType(64)
+        place = builder.add(args[0], builder.shl(args[1], word(3)))
+        return builder.load(_pointer(builder, place, word), align=8)
+
+    return types.int64(types.int64, types.int64), generate
 
 
-@njit(cache=True, nogil=True)
-def put(d, field, value):
+@intrinsic
+def put(typingctx, d, field, value):
     """Set word `field` of the descriptor at address `d`."""
-    store64(d + 8 * field, value)
+
+    def generate(context, builder, signature, args):
+        word = ir.IntType(64)
+        place = builder.add(args[0], builder.shl(args[1], word(3)))
+        builder.store(args[2], _pointer(builder, place, word), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
