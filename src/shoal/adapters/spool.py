@@ -97,9 +97,7 @@ def sort_table(table: pa.Table) -> pa.Table:
     keys = pa.table(
         {"time": table.column("time"), "event_id": _ids(table), "place": pa.array(np.arange(table.num_rows))}
     )
-    order = pc.sort_indices(
-        keys, sort_keys=[("time", "ascending"), ("event_id", "ascending"), ("place", "ascending")]
-    )
+    order = pc.sort_indices(keys, sort_keys=[("time", "ascending"), ("event_id", "ascending"), ("place", "ascending")])
     return table.take(order).combine_chunks()
 
 

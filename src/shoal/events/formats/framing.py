@@ -150,7 +150,9 @@ def _frame_array(head: bytes, stream: Iterator[bytes], block_bytes: int) -> Iter
             carried = b""
     trailing = _as_line(bytes(rest).lstrip(b" \t\r\n]}")) if rest.strip(b" \t\r\n]}") else b""
     if not state[kernel.FINISHED]:
-        out += _as_line(carried or b"[")  # the array does not end: an unfinished record, or the sign that some is missing
+        out += _as_line(
+            carried or b"["
+        )  # the array does not end: an unfinished record, or the sign that some is missing
     if out or trailing:
         yield bytes(out) + trailing
 

@@ -110,7 +110,8 @@ def _take(intake: Intake, place: int, text: bytes, raw: bytes, *, wrapped: bool)
         if isinstance(inner, str):
             if not inner.strip():
                 raise BadValue("auditdata.missing", "AuditData is empty")
-            wrapped, record = True, load_object(inner.encode("utf-8"))
+            wrapped = True
+            record = load_object(inner.encode("utf-8"))
         elif isinstance(inner, dict):
             record = inner
         elif not wrapped and any(name in record for name in _WRAPPERS):

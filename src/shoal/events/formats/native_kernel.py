@@ -269,7 +269,9 @@ def scan(data, size, keys, key_starts, words, masks, kinds, slots, needed, tok_c
         if data[start] == _NL:
             i = start + 1
             continue
-        end, after = _scan_line(data, start, keys, key_starts, words, masks, kinds, slots, follows, needed, tok_col, tok_val, at)
+        end, after = _scan_line(
+            data, start, keys, key_starts, words, masks, kinds, slots, follows, needed, tok_col, tok_val, at
+        )
         if end > 0 and end - i <= MAX_LINE:
             at = after
             row_ends[rows] = at
