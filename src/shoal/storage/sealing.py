@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -286,12 +286,15 @@ def _json_forms(text: str) -> list[str]:
     return sorted({json.dumps(text, ensure_ascii=flag)[1:-1] for flag in (False, True)})
 
 
+_Key = tuple[Path, bool, int, int, tuple[str, ...] | None]
+
+
 class RowCache:
     """Decoded columns of frames that were asked for lately, so that a burst of duplicates decodes each frame once."""
 
     def __init__(self, frames: int = 64) -> None:
         self._frames = frames
-        self._cache: OrderedDict[tuple[Path | None, int, tuple[str, ...] | None], EventFrame] = OrderedDict()
+        self._cache: OrderedDict[_Key, EventFrame] = OrderedDict()
 
     def clear(self) -> None:
         """Forget all: a segment was rewritten."""
@@ -335,15 +338,14 @@ class RowCache:
         return table.take(pa.array(back))
 
     def _stored(self, segment: Segment, seq: int, columns: tuple[str, ...] | None) -> EventFrame:
-        for unit in segment.units_from(seq)[:1]:
-            for head in unit.heads:
+        with segment.reader() as reader:  # may read the index again, so look up behind it
+            for head in segment.units_from(seq)[0].heads:
                 if head.kind == EVENTS and head.first_seq <= seq <= head.last_seq:
-
-                    def decode(head: FrameHead = head) -> EventFrame:
-                        with segment.reader() as reader:
-                            return codec.decode_events(head, reader.payload(head), columns)
-
-                    frame = self._cached((segment.path, head.offset, columns), decode)
+                    key = (segment.path, segment.sealed, segment.header.get("erasures", 0), head.offset, columns)
+                    frame = self._cache.get(key)
+                    if frame is None:
+                        frame = codec.decode_events(head, reader.payload(head), columns)
+                        self._keep(key, frame)
                     seqs = codec.column_array(frame.table, "seq")
                     at = int(np.searchsorted(seqs, seq))
                     if at < len(seqs) and seqs[at] == seq:
@@ -354,21 +356,12 @@ class RowCache:
         for frame in pending:
             head = frame.head
             if head.kind == EVENTS and head.first_seq <= seq <= head.last_seq:
-                found = self._cached(
-                    (None, head.first_seq, columns), lambda f=frame: codec.decode_events(f.head, f.payload, columns)
-                )
+                found = codec.decode_events(head, frame.payload, columns)
                 if seq in codec.column_array(found.table, "seq"):
                     return found
         raise Permanent(f"record {seq} is no event of this journal")
 
-    def _cached(
-        self, key: tuple[Path | None, int, tuple[str, ...] | None], decode: Callable[[], EventFrame]
-    ) -> EventFrame:
-        frame = self._cache.get(key)
-        if frame is None:
-            frame = self._cache[key] = decode()
-            if len(self._cache) > self._frames:
-                self._cache.popitem(last=False)
-        else:
-            self._cache.move_to_end(key)
-        return frame
+    def _keep(self, key: _Key, frame: EventFrame) -> None:
+        self._cache[key] = frame
+        while len(self._cache) > self._frames:
+            self._cache.popitem(last=False)
