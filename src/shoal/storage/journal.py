@@ -344,7 +344,8 @@ class Journal:
                     cut: Collection[str] = CUTTING_KINDS) -> Iterator[Group]:  # fmt: skip
         """The same, as contiguous groups; a control record whose kind is in `cut` stands in a group of its own."""
         for low, high, frames in self._unit_frames(from_seq, to_seq):
-            cuts = [f.seq for f in frames if isinstance(f, ControlFrame) and f.kind in cut]
+            controls = [f for f in frames if isinstance(f, ControlFrame) and low <= f.seq < high]
+            cuts = [f.seq for f in controls if f.kind in cut]
             borders = sorted({low, high, *cuts, *(seq + 1 for seq in cuts)})
             for start, end in itertools.pairwise(borders):
                 clipped = [part for f in frames if (part := codec.clip(f, start, end)) is not None]

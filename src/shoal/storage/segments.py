@@ -173,6 +173,7 @@ def scan(path: Path, format_name: str, *, payloads: bool, acknowledged: int = 0)
             view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with view:
             sealed = bool(header.get("sealed"))
+            acknowledged = 0 if sealed else acknowledged  # a mark from before it was sealed
             result, bad, reason, short = _walk(memoryview(view), size, header, payloads)
             if sealed and (reason or size != header["length"]):
                 raise Corrupt(f"{path}: offset {bad}: {reason or 'a sealed segment has another length than it says'}")
