@@ -36,7 +36,7 @@ def _reopen(folder, *, write=True):
         rows, cuts = content(journal.read()), journal.cuts
         if write:
             write_mixed(journal, 1)
-        assert journal.verify().problems == ()
+            assert journal.verify().problems == ()
     return rows, cuts
 
 

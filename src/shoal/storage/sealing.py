@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -240,15 +241,16 @@ class _Eraser:
         return pc.coalesce(marks, column), np.asarray(places.combine_chunks().is_valid())
 
     def _mentions(self, table: pa.Table, hit: Any) -> Any:
-        """Rows whose attributes mention a text: anywhere in rows that name it, as a whole JSON text in others."""
+        """Rows whose attributes mention a text: anywhere in rows that name it, as a whole word in others (so that a
+        short text does not take the attributes of every row)."""
         mentions = np.zeros(table.num_rows, dtype=np.bool_)
         if "attributes" not in table.column_names:
             return mentions
         column = table.column("attributes")
         for text in self.texts:
             for form in _json_forms(text):
-                mentions |= hit & _contains(column, form)
-                mentions |= _contains(column, f'"{form}"')
+                mentions |= hit & _matches(column, re.escape(form))
+                mentions |= _matches(column, rf"(?:^|[^0-9A-Za-z_]){re.escape(form)}(?:[^0-9A-Za-z_]|$)")
         return mentions
 
     def control(self, record: ControlFrame) -> ControlFrame:
@@ -277,8 +279,8 @@ class _Eraser:
         return value, False
 
 
-def _contains(column: pa.ChunkedArray, text: str) -> Any:
-    return pc.fill_null(pc.match_substring(column, text), False).to_numpy()
+def _matches(column: pa.ChunkedArray, pattern: str) -> Any:
+    return pc.fill_null(pc.match_substring_regex(column, pattern), False).to_numpy()
 
 
 def _json_forms(text: str) -> list[str]:
