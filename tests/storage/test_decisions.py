@@ -32,6 +32,9 @@ def test_what_was_synced_is_read_back_in_any_range_and_schema(tmp_path):
         assert seqs(log, 3, 9) == list(range(3, 9))
         assert [part.column_names for part in log.read(0, 8, ["score"])] == [["seq"], ["seq", "score"]]
         assert log.mark.length > mark.length
+        reader_mark = log.mark
+    with open_log(tmp_path) as log:
+        assert log.mark == reader_mark
 
 
 def test_segments_follow_each_other(tmp_path):

@@ -121,7 +121,7 @@ def test_a_batch_fails_as_a_whole(opener):
                 ledger={"files": {"read": 4}},
                 offsets=[SourceOffset("files", "a", 9)],
                 dead=[Dead()],
-            )  # fmt: skip
+            )
         )
     assert store.position().next_seq == 5
     assert store.read_ledger() == {"files": {"read": 5}}

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shoal.errors import InvalidInput, Permanent, Problem
+from shoal.errors import InvalidInput, Permanent, Problem, Temporary
 from shoal.events.identity import Identity
 from shoal.events.schema import check_table
 from shoal.storage import frames as codec
@@ -150,6 +150,10 @@ class Journal:
             load = load_segments(folder, identity, read_only=read_only)
             return cls(folder, load, identity, segment_bytes=segment_bytes, codec_name=compression,
                        read_only=read_only, lock=lock)  # fmt: skip
+        except FileNotFoundError as error:
+            if lock:
+                lock.release()
+            raise Temporary(f"{folder}: a file went while the journal was opened; open it again") from error
         except BaseException:
             if lock:
                 lock.release()
