@@ -53,7 +53,8 @@ class DeadFile:
 
     def append(self, letters: Sequence[RawDeadLetter], kept: int, length: int) -> tuple[list[DeadRow], int]:
         """Write at `length`, fsynced, as many as there is room for; returns their rows and the new length."""
-        rows, lines = [], []
+        rows: list[DeadRow] = []
+        lines: list[bytes] = []
         for letter in letters:
             if kept + len(rows) >= self._max_rows:
                 break

@@ -144,8 +144,11 @@ class DecisionLog:
     @property
     def mark(self) -> DecisionMark:
         """Where the synced log ends."""
+        if not self._files:
+            return DecisionMark(0, HEADER_BYTES, 0)
         last = self._files[-1]
-        return DecisionMark(last.number, last.length, self._crc)
+        crc = _crc_of(last.path, last.length) if self.read_only else self._crc
+        return DecisionMark(last.number, last.length, crc)
 
     def append(self, table: pa.Table) -> None:
         """Add decisions: a table of any schema whose int64 column `seq` does not go back and has no nulls (one event

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shoal.errors import InvalidInput, Permanent, Problem
+from shoal.errors import InvalidInput, Permanent, Problem, Temporary
 from shoal.events.identity import Identity
 from shoal.events.schema import check_table
 from shoal.storage import frames as codec
@@ -150,6 +150,10 @@ class Journal:
             load = load_segments(folder, identity, read_only=read_only)
             return cls(folder, load, identity, segment_bytes=segment_bytes, codec_name=compression,
                        read_only=read_only, lock=lock)  # fmt: skip
+        except FileNotFoundError as error:
+            if lock:
+                lock.release()
+            raise Temporary(f"{folder}: a file went while the journal was opened; open it again") from error
         except BaseException:
             if lock:
                 lock.release()
@@ -344,7 +348,8 @@ class Journal:
                     cut: Collection[str] = CUTTING_KINDS) -> Iterator[Group]:  # fmt: skip
         """The same, as contiguous groups; a control record whose kind is in `cut` stands in a group of its own."""
         for low, high, frames in self._unit_frames(from_seq, to_seq):
-            cuts = [f.seq for f in frames if isinstance(f, ControlFrame) and f.kind in cut]
+            controls = [f for f in frames if isinstance(f, ControlFrame) and low <= f.seq < high]
+            cuts = [f.seq for f in controls if f.kind in cut]
             borders = sorted({low, high, *cuts, *(seq + 1 for seq in cuts)})
             for start, end in itertools.pairwise(borders):
                 clipped = [part for f in frames if (part := codec.clip(f, start, end)) is not None]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -240,15 +241,16 @@ class _Eraser:
         return pc.coalesce(marks, column), np.asarray(places.combine_chunks().is_valid())
 
     def _mentions(self, table: pa.Table, hit: Any) -> Any:
-        """Rows whose attributes mention a text: anywhere in rows that name it, as a whole JSON text in others."""
+        """Rows whose attributes mention a text: anywhere in rows that name it, as a whole word in others (so that a
+        short text does not take the attributes of every row)."""
         mentions = np.zeros(table.num_rows, dtype=np.bool_)
         if "attributes" not in table.column_names:
             return mentions
         column = table.column("attributes")
         for text in self.texts:
             for form in _json_forms(text):
-                mentions |= hit & _contains(column, form)
-                mentions |= _contains(column, f'"{form}"')
+                mentions |= hit & _matches(column, re.escape(form))
+                mentions |= _matches(column, rf"(?:^|[^0-9A-Za-z_]){re.escape(form)}(?:[^0-9A-Za-z_]|$)")
         return mentions
 
     def control(self, record: ControlFrame) -> ControlFrame:
@@ -277,8 +279,8 @@ class _Eraser:
         return value, False
 
 
-def _contains(column: pa.ChunkedArray, text: str) -> Any:
-    return pc.fill_null(pc.match_substring(column, text), False).to_numpy()
+def _matches(column: pa.ChunkedArray, pattern: str) -> Any:
+    return pc.fill_null(pc.match_substring_regex(column, pattern), False).to_numpy()
 
 
 def _json_forms(text: str) -> list[str]:
@@ -286,12 +288,15 @@ def _json_forms(text: str) -> list[str]:
     return sorted({json.dumps(text, ensure_ascii=flag)[1:-1] for flag in (False, True)})
 
 
+_Key = tuple[Path, bool, int, int, tuple[str, ...] | None]
+
+
 class RowCache:
     """Decoded columns of frames that were asked for lately, so that a burst of duplicates decodes each frame once."""
 
     def __init__(self, frames: int = 64) -> None:
         self._frames = frames
-        self._cache: OrderedDict[tuple[Path | None, int, tuple[str, ...] | None], EventFrame] = OrderedDict()
+        self._cache: OrderedDict[_Key, EventFrame] = OrderedDict()
 
     def clear(self) -> None:
         """Forget all: a segment was rewritten."""
@@ -335,15 +340,14 @@ class RowCache:
         return table.take(pa.array(back))
 
     def _stored(self, segment: Segment, seq: int, columns: tuple[str, ...] | None) -> EventFrame:
-        for unit in segment.units_from(seq)[:1]:
-            for head in unit.heads:
+        with segment.reader() as reader:  # may read the index again, so look up behind it
+            for head in segment.units_from(seq)[0].heads:
                 if head.kind == EVENTS and head.first_seq <= seq <= head.last_seq:
-
-                    def decode(head: FrameHead = head) -> EventFrame:
-                        with segment.reader() as reader:
-                            return codec.decode_events(head, reader.payload(head), columns)
-
-                    frame = self._cached((segment.path, head.offset, columns), decode)
+                    key = (segment.path, segment.sealed, segment.header.get("erasures", 0), head.offset, columns)
+                    frame = self._cache.get(key)
+                    if frame is None:
+                        frame = codec.decode_events(head, reader.payload(head), columns)
+                        self._keep(key, frame)
                     seqs = codec.column_array(frame.table, "seq")
                     at = int(np.searchsorted(seqs, seq))
                     if at < len(seqs) and seqs[at] == seq:
@@ -354,21 +358,12 @@ class RowCache:
         for frame in pending:
             head = frame.head
             if head.kind == EVENTS and head.first_seq <= seq <= head.last_seq:
-                found = self._cached(
-                    (None, head.first_seq, columns), lambda f=frame: codec.decode_events(f.head, f.payload, columns)
-                )
+                found = codec.decode_events(head, frame.payload, columns)
                 if seq in codec.column_array(found.table, "seq"):
                     return found
         raise Permanent(f"record {seq} is no event of this journal")
 
-    def _cached(
-        self, key: tuple[Path | None, int, tuple[str, ...] | None], decode: Callable[[], EventFrame]
-    ) -> EventFrame:
-        frame = self._cache.get(key)
-        if frame is None:
-            frame = self._cache[key] = decode()
-            if len(self._cache) > self._frames:
-                self._cache.popitem(last=False)
-        else:
-            self._cache.move_to_end(key)
-        return frame
+    def _keep(self, key: _Key, frame: EventFrame) -> None:
+        self._cache[key] = frame
+        while len(self._cache) > self._frames:
+            self._cache.popitem(last=False)

@@ -119,7 +119,8 @@ def pack_head(head: FrameHead) -> bytes:
         _FRAME_MAGIC, head.length, head.kind, head.encoding, head.flags, head.rows, head.first_seq, head.last_seq,
         head.min_as_of, head.max_as_of, head.min_time, head.max_time, head.crc, 0,
     )  # fmt: skip
-    return body[:-4] + zlib.crc32(body[:-4]).to_bytes(4, "little")
+    packed: bytes = body[:-4] + zlib.crc32(body[:-4]).to_bytes(4, "little")
+    return packed
 
 
 def unpack_head(data: bytes | memoryview, offset: int) -> FrameHead | None:
@@ -132,7 +133,7 @@ def unpack_head(data: bytes | memoryview, offset: int) -> FrameHead | None:
 
 def pack_header(header: Mapping[str, Any]) -> bytes:
     """The 512 bytes at the start of a segment file; `header` must name its `format`."""
-    body = msgpack.packb(dict(header))
+    body: bytes = msgpack.packb(dict(header))
     if _PREFIX.size + len(body) > HEADER_BYTES:
         raise Permanent("the segment header is too large")
     return (_PREFIX.pack(_MAGIC, VERSION, len(body), zlib.crc32(body)) + body).ljust(HEADER_BYTES, b"\0")
@@ -172,6 +173,7 @@ def scan(path: Path, format_name: str, *, payloads: bool, acknowledged: int = 0)
             view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with view:
             sealed = bool(header.get("sealed"))
+            acknowledged = 0 if sealed else acknowledged  # a mark from before it was sealed
             result, bad, reason, short = _walk(memoryview(view), size, header, payloads)
             if sealed and (reason or size != header["length"]):
                 raise Corrupt(f"{path}: offset {bad}: {reason or 'a sealed segment has another length than it says'}")

@@ -267,15 +267,14 @@ class Store:
         """Decisions above `allow`, by seq and in the order committed; fast by seq range or by subject."""
         table = tables.decisions
         query = sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision)
-        conditions = (
-            (subject_type, lambda: table.c.subject_type == subject_type),
-            (subject_id, lambda: table.c.subject_id == subject_id),
-            (to_seq, lambda: table.c.seq < to_seq),
-            (min_tier or None, lambda: table.c.tier >= min_tier),
-        )
-        for given, condition in conditions:
-            if given is not None:
-                query = query.where(condition())
+        if subject_type is not None:
+            query = query.where(table.c.subject_type == subject_type)
+        if subject_id is not None:
+            query = query.where(table.c.subject_id == subject_id)
+        if to_seq is not None:
+            query = query.where(table.c.seq < to_seq)
+        if min_tier:
+            query = query.where(table.c.tier >= min_tier)
         with self._reading() as connection:
             return [DecisionRow(*row) for row in connection.execute(query.limit(limit))]
 
