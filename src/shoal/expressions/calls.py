@@ -44,11 +44,12 @@ class CallChecker(ABC):
     def unified(self, nodes: Sequence[Node | None], verb: str, suffix: str = "") -> list[Node] | None:
         """The nodes, all read as their common kind."""
 
-    def problem(self, slug: str, message: str, allowed: str = "", nearest: str = "", hint: str = "") -> None:
+    def problem(self, slug: str, message: str, allowed: str = "", nearest: str = "", hint: str = "") -> Node | None:
         """Note a problem; gives None, as a checked sub-expression that failed."""
         found = Problem(slug, message, self.where, allowed, nearest, hint)
         if found not in self.problems:
             self.problems.append(found)
+        return None
 
     def node(self, op: str, kind: Kind, args: Sequence[Node | None], value: object = None) -> Node | None:
         """A node of checked arguments, or None where one of them failed."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from shoal.errors import Problem, Where, nearest_name
+from shoal.errors import Where, nearest_name
 from shoal.events.schema import Kind
 from shoal.expressions.calls import CallChecker
 from shoal.expressions.kinds import INT_MAX, INT_MIN, common_kind, converted, is_untyped, time_of, untyped_null
@@ -381,6 +381,6 @@ _FORMS: dict[type[exp.Expression], tuple[Callable[[Checker, exp.Expression], Fou
     exp.DPipe: (Checker._join, _PAIR),
     exp.Anonymous: (Checker._call, frozenset({"this", "expressions"})),
     exp.Extract: (Checker._extract, _PAIR),
-    **{form: (Checker._compare, _PAIR) for form in _COMPARED},
-    **{form: (Checker._arithmetic, _PAIR) for form in _ARITHMETIC},
+    **dict.fromkeys(_COMPARED, (Checker._compare, _PAIR)),
+    **dict.fromkeys(_ARITHMETIC, (Checker._arithmetic, _PAIR)),
 }

@@ -9,6 +9,10 @@ out: every call arrives by its name. Knows nothing of types and columns, except 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from sqlglot import Dialect, exp, parser, tokens
@@ -42,8 +46,7 @@ _TYPES = frozenset(
 _WORD = re.compile(r"[^\W\d]\w*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STATEMENT_WORDS = frozenset(
-    "select with insert update delete drop create alter attach copy pragma union intersect except values where "
-    "group having order limit over window exists merge call execute set table join from".split()
+    ["select", "with", "insert", "update", "delete", "drop", "create", "alter", "attach", "copy", "pragma", "union", "intersect", "except", "values", "where", "group", "having", "order", "limit", "over", "window", "exists", "merge", "call", "execute", "set", "table", "join", "from"]
 )
 _TOKEN_HINTS = {
     _T.PLACEHOLDER: "there are no parameters: write the value",
@@ -76,13 +79,16 @@ class ShoalSql(Dialect):
 
 
 _DIALECT = ShoalSql()
+_RECURSION = Lock()
 
 
 def parse(text: str, scope: Scope, where: Where) -> exp.Expression:
     """The one sqlglot node that `text` stands for. Raises `InvalidInput`."""
     checked = _bounded(text, where)
+    given = _tokens(checked, scope, where)
     try:
-        found: list[Any] = _DIALECT.parser().parse(_tokens(checked, scope, where), checked)
+        with _room_to_recurse():
+            found: list[Any] = _DIALECT.parser().parse(given, checked)
     except ParseError as error:
         raise InvalidInput(_syntax_problems(error, where)) from None
     except RecursionError:
@@ -92,6 +98,18 @@ def parse(text: str, scope: Scope, where: Where) -> exp.Expression:
     if len(found) != 1 or not isinstance(found[0], exp.Expression):
         raise InvalidInput(Problem("expression.not_one", f"{len(found)} expressions where one is wanted", where))
     return found[0]
+
+
+@contextmanager
+def _room_to_recurse() -> Iterator[None]:
+    """The parser takes some 15 calls for a level of nesting: more than Python's own limit allows for 64 of them."""
+    with _RECURSION:
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(before, 5_000))
+        try:
+            yield
+        finally:
+            sys.setrecursionlimit(before)
 
 
 def _bounded(text: object, where: Where) -> str:
@@ -140,7 +158,8 @@ def _tokens(text: str, scope: Scope, where: Where) -> list[Token]:
     for i, token in enumerate(given):
         after = given[i + 1].token_type if i + 1 < len(given) else None
         before = given[i - 1] if i else None
-        made.append(_plain(token, before, after, scope, where, problems))
+        word = text[token.start : token.end + 1] == token.text  # not the inside of N'…' and its like
+        made.append(_plain(token, before, after, word, scope, where, problems))
     if _nesting(made) > MAX_NESTING:
         problems.append(_too_deep(where))
     if problems:
@@ -149,17 +168,21 @@ def _tokens(text: str, scope: Scope, where: Where) -> list[Token]:
 
 
 def _plain(
-    token: Token, before: Token | None, after: TokenType | None, scope: Scope, where: Where, problems: list[Problem]
+    token: Token,
+    before: Token | None,
+    after: TokenType | None,
+    word: bool,
+    scope: Scope,
+    where: Where,
+    problems: list[Problem],
 ) -> Token:
     """The token as the parser may see it; a problem where it is not part of the language."""
     kind, text = token.token_type, token.text
     if kind in (_T.NUMBER, _T.STRING, _T.IDENTIFIER, _T.VAR) or kind in _SIGNS:
         pass
-    elif kind in _RESERVED and text != "!" and text.upper() == kind.name:
+    elif (kind in _RESERVED and text != "!" and text.upper() == kind.name) or kind is _T.ALIAS or (kind in _TYPES and before is not None and before.token_type in (_T.ALIAS, _T.DCOLON)):
         return token
-    elif kind is _T.ALIAS or (kind in _TYPES and before is not None and before.token_type in (_T.ALIAS, _T.DCOLON)):
-        return token
-    elif _WORD.fullmatch(text):
+    elif word and _WORD.fullmatch(text):
         token = Token(_T.VAR, text, token.line, token.col, token.start, token.end)
     else:
         hint = _TOKEN_HINTS.get(kind, "")

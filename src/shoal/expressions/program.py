@@ -18,9 +18,9 @@ from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Expression
 from shoal.expressions.frame import Frame, Layout, Valid, Values
-from shoal.expressions.lower import Lowering, Sharing
-from shoal.expressions.machine_kernel import LOAD_XB, LOAD_XN, STRIDE, run_code
-from shoal.expressions.stage import TextStage
+from shoal.expressions.machine.lower import Lowering, Sharing
+from shoal.expressions.machine.machine_kernel import LOAD_XB, LOAD_XN, STRIDE, run_code
+from shoal.expressions.machine.stage import TextStage
 from shoal.expressions.tree import Node
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.expressions import text_kernel
+from shoal.expressions.machine import text_kernel
 
 Texts = Any  # a pyarrow Array or Scalar of strings: pyarrow has no types
 WHITE = " \t\n\r"

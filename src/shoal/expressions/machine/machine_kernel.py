@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from shoal.expressions.numbers_kernel import run_float, run_int
+from shoal.expressions.machine.numbers_kernel import run_float, run_int
 
 WIDTH = 256
 STRIDE = WIDTH + 8

@@ -207,7 +207,13 @@ def _part(part, data, start, end):
         if data[i] != _SLASH and data[i] != _BACKSLASH:
             return -1, -1
     stop = at
-    while stop < end and data[stop] != _SLASH and data[stop] != _BACKSLASH and data[stop] != _QUERY and data[stop] != _HASH:
+    while (
+        stop < end
+        and data[stop] != _SLASH
+        and data[stop] != _BACKSLASH
+        and data[stop] != _QUERY
+        and data[stop] != _HASH
+    ):
         stop += 1
     if part == HOST:
         return _host(data, at, stop)

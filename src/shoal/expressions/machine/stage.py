@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.frame import Frame
-from shoal.expressions.text_kernel import code_rows, spread
-from shoal.expressions.texts import CHARACTERS, buffers_of
+from shoal.expressions.machine.text_kernel import code_rows, spread
+from shoal.expressions.machine.texts import CHARACTERS, buffers_of
 from shoal.expressions.tree import Node
 
 Contains = Callable[[pa.Array], npt.NDArray[np.bool_]]
