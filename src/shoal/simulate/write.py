@@ -102,9 +102,9 @@ def write_world(
     labels, truth = world.labels(), world.truth
     pq.write_table(labels, folder / "labels.parquet")
     pq.write_table(truth, folder / "truth.parquet")
-    begins = datetime.fromtimestamp(scenario.start / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(scenario.start / 1e6, UTC).isoformat().replace("+00:00", "Z")
     manifest = Manifest(
-        MANIFEST_VERSION, scenario.name, world.seed, begins, scenario.days, name,
+        MANIFEST_VERSION, scenario.name, world.seed, moment, scenario.days, name,
         counts["events"] + counts["facts"] + counts["malformed"], counts["events"], counts["duplicates"],
         counts["late"], counts["facts"], counts["malformed"], dict(sorted(kinds.items())), dict(sorted(types.items())),
         labels.num_rows, truth.num_rows,
