@@ -55,7 +55,8 @@ def test_a_world_can_be_lived_again(tiny, events):
 def test_results_do_not_depend_on_the_block_size(events, rows):
     scenario = builtin_scenario("tiny")
     if rows == 1:
-        scenario = dataclasses.replace(scenario, days=1, adversaries=())
+        people = dataclasses.replace(scenario.population, accounts=40)
+        scenario = dataclasses.replace(scenario, days=1, adversaries=(), population=people)
         events = events_of(simulate(scenario))
     world = simulate(scenario, block_rows=rows)
     blocks = list(world.blocks())
@@ -146,7 +147,10 @@ def test_truth_and_labels(tiny, events):
     assert (labels["known_at"] >= labels["start"]).all()
     assert (labels.filter(pl.col("end").is_not_null()).select(pl.col("end") > pl.col("start")).to_series()).all()
     people = set(events["account"]) | set(events["owner"]) | set(events["actor"])
-    assert set(labels.filter((pl.col("subject_type") == "account") & ~pl.col("kind").str.starts_with("benign"))["subject"]) <= people
+    assert (
+        set(labels.filter((pl.col("subject_type") == "account") & ~pl.col("kind").str.starts_with("benign"))["subject"])
+        <= people
+    )
     assert set(labels.filter(pl.col("subject_type") == "ip")["subject"]) <= set(events["ip"])
     assert set(labels.filter(pl.col("subject_type") == "file_sha256")["subject"]) <= set(events["file_sha256"])
 
