@@ -110,20 +110,20 @@ def build_addresses(
     carriers = _carriers(scenario, book, city_country, len(countries))
     offices = _offices(book, organisation_city, city_country, rng)
     vpn, hosting = _rented(scenario, book, rng)
-    columns = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in book.columns.items()}
-    city = columns["city"]
+    columns: dict[str, Ints] = {name: np.concatenate(parts) for name, parts in book.columns.items()}
+    place = columns["city"]
     spread = np.where(columns["kind"] == _KIND["mobile"], 0.0, 0.3)
-    lat = np.array([home.lat for home in scenario.homes])[city] + (unit(columns["block"], 11) - 0.5) * spread
-    lon = np.array([home.lon for home in scenario.homes])[city] + (unit(columns["block"], 12) - 0.5) * spread
+    lat = np.array([home.lat for home in scenario.homes])[place] + (unit(columns["block"], 11) - 0.5) * spread
+    lon = np.array([home.lon for home in scenario.homes])[place] + (unit(columns["block"], 12) - 0.5) * spread
     v4 = residential[columns["block"][: len(residential)] > 0]
     return AddressBook(
         text=pa.array(book.texts, pa.string()),
-        city=city,
+        city=place,
         asn=columns["asn"],
         kind=columns["kind"].astype(np.int8),
-        lat=np.round(np.clip(lat, -90, 90), 4),
-        lon=np.round(np.clip(lon, -180, 180), 4),
-        country=city_country[city],
+        lat=np.round(np.clip(lat, -90, 90), 4).astype(np.float64),
+        lon=np.round(np.clip(lon, -180, 180), 4).astype(np.float64),
+        country=city_country[place],
         countries=countries,
         homes=homes,
         carriers=carriers,

@@ -58,10 +58,11 @@ class Client:
 
 
 _MOZ = "Mozilla/5.0 "
+_MAC = "(Macintosh; Intel Mac OS X 10_15_7)"
 _KIT = " AppleWebKit/537.36 (KHTML, like Gecko) "
 CLIENTS = (
     Client(_MOZ + "(Windows NT 10.0; Win64; x64)" + _KIT + "Chrome/{v}.0.0.0 Safari/537.36", "web", False, 24, 130),
-    Client(_MOZ + "(Macintosh; Intel Mac OS X 10_15_7)" + _KIT + "Chrome/{v}.0.0.0 Safari/537.36", "web", False, 9, 130),
+    Client(_MOZ + _MAC + _KIT + "Chrome/{v}.0.0.0 Safari/537.36", "web", False, 9, 130),
     Client(_MOZ + "(X11; Linux x86_64)" + _KIT + "Chrome/{v}.0.0.0 Safari/537.36", "web", False, 2, 130),
     Client(
         _MOZ + "(Windows NT 10.0; Win64; x64)" + _KIT + "Chrome/{v}.0.0.0 Safari/537.36 Edg/{v}.0.0.0",
@@ -71,7 +72,7 @@ CLIENTS = (
     Client(_MOZ + "(X11; Ubuntu; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0", "web", False, 2, 131),
     Client(_MOZ + "(Macintosh; Intel Mac OS X 10.15; rv:{v}.0) Gecko/20100101 Firefox/{v}.0", "web", False, 2, 131),
     Client(
-        _MOZ + "(Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.{v} Safari/605.1.15",
+        _MOZ + _MAC + " AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.{v} Safari/605.1.15",
         "web", False, 8, 0,
     ),
     Client("ShoalboxDesktop/{v}.4 (Windows 10.0.22631; x64)", "desktop", False, 9, 200),

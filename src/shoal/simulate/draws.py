@@ -46,7 +46,8 @@ def unit(codes: npt.ArrayLike, salt: int = 0) -> Floats:
 def pick(rng: np.random.Generator, weights: npt.ArrayLike, size: int) -> Ints:
     """`size` indices drawn by weight."""
     cumulated = np.cumsum(np.asarray(weights, dtype=np.float64))
-    return np.searchsorted(cumulated, rng.random(size) * cumulated[-1], side="right").astype(np.int64)
+    found: Ints = np.searchsorted(cumulated, rng.random(size) * cumulated[-1], side="right").astype(np.int64)
+    return found
 
 
 def ragged(counts: Ints) -> tuple[Ints, Ints]:
@@ -63,7 +64,8 @@ def running(values: Ints, counts: Ints) -> Ints:
     counts = np.asarray(counts, dtype=np.int64)
     first = np.cumsum(counts) - counts
     before = np.where(first > 0, total[np.maximum(first, 1) - 1], 0) if len(total) else first
-    return total - np.repeat(before, counts)
+    out: Ints = total - np.repeat(before, counts)
+    return out
 
 
 def rank_within(keys: Ints) -> Ints:

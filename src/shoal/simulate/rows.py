@@ -87,6 +87,6 @@ def concat(parts: Iterable[Rows]) -> Rows:
     return out
 
 
-def take(part: Rows, index: npt.NDArray[Any]) -> Rows:
-    """Rows by index or mask."""
+def take(part: Rows, index: npt.NDArray[Any] | slice) -> Rows:
+    """Rows by index, mask or slice."""
     return {name: column[index] for name, column in part.items()}

@@ -59,31 +59,37 @@ class World:
         self._truth: pa.Table | None = None
 
     def parts(self) -> Iterator[Part]:
-        """Facts, events and truth, a block at a time, in order of delivery."""
+        """Facts, events and truth, a block at a time, in order of delivery. Facts are never late."""
         scenario, honest = self.scenario, HonestWorld(self.scenario, self.seed, self.people, self.book)
         truths: list[pa.Table] = []
         end = scenario.start + scenario.days * DAY
         carried: list[Rows] = []
-        first_facts: list[pa.Table] = [self._settled_facts(), self._link_facts(honest.old_links)[0]]
+        facts = pa.concat_tables([self._account_facts(0, scenario.start), self._link_facts(honest.old_links)])
         for day in range(scenario.days):
             day_end = scenario.start + (day + 1) * DAY
             fresh = concat([honest.day(day), self.attacks.between(day_end - DAY, day_end)])
-            today = self._deliver(take(fresh, fresh["time"] < end))
-            today = {
-                name: np.concatenate([*(part[name] for part in carried), column]) for name, column in today.items()
-            }
+            fresh = take(fresh, fresh["time"] < end)
+            facts = pa.concat_tables([facts, self._facts_of_day(day_end, fresh)])
+            today = self._deliver(fresh)
+            today = {name: np.concatenate([*(part[name] for part in carried), some]) for name, some in today.items()}
             if day + 1 < scenario.days:
                 due = today["deliver"] < day_end
                 carried = [take(today, ~due)]
                 today = take(today, due)
             today = take(today, np.lexsort((today["number"], today["deliver"])))
+            times = np.asarray(facts["time"])
+            done = 0
             for at in range(0, length(today), self.block_rows):
-                part = self._part(take(today, slice(at, at + self.block_rows)), first_facts)
-                first_facts = []
+                block = take(today, slice(at, at + self.block_rows))
+                last = at + self.block_rows >= length(today)
+                upto = len(times) if last else int(np.searchsorted(times, block["deliver"][-1], side="right"))
+                part = self._part(block, facts.slice(done, upto - done), times[done:upto])
+                done = upto
                 truths.append(part.truth)
                 yield part
-        if first_facts:  # a world in which nothing happens has people all the same
-            yield self._part({**concat([]), **_delivery_columns()}, first_facts)
+            facts = facts.slice(done)
+        if facts.num_rows:  # a world in which nothing happens has people all the same
+            yield self._part({**concat([]), **_delivery_columns()}, facts, np.asarray(facts["time"]))
         self._truth = pa.concat_tables(truths) if truths else TRUTH_EVENTS.empty_table()
         self._labels = self._label_table(honest)
 
@@ -96,9 +102,7 @@ class World:
     @property
     def facts(self) -> pa.Table:
         """All facts of accounts, by time of creation; those of links are in the parts."""
-        people = self.people
-        accounts = np.flatnonzero(people.created >= 0)
-        return self._account_facts(accounts[np.argsort(people.created[accounts], kind="stable")])[0]
+        return self._account_facts(0, self.scenario.start + self.scenario.days * DAY)
 
     def labels(self) -> pa.Table:
         """`TRUTH_LABELS` of the whole world (lives through it once, if it has not been yet)."""
@@ -138,19 +142,11 @@ class World:
         again["copy"] = np.ones(len(twice), bool)
         return {name: np.concatenate([column, again[name]]) for name, column in today.items()}
 
-    def _part(self, block: Rows, first_facts: list[pa.Table]) -> Part:
+    def _part(self, block: Rows, facts: pa.Table, fact_times: Ints) -> Part:
+        """The part of these rows; each fact stands before the first row delivered at its time or later."""
         events = self.renderer.table(block)
+        places = np.searchsorted(block["deliver"], fact_times, side="left").astype(np.int64)
         kept = ~block["copy"]
-        made = np.flatnonzero((block["type"] == TYPE["account.created"]) & kept)
-        linked = np.flatnonzero((block["type"] == TYPE["link.created"]) & kept)
-        link_rows = {name: block[name][linked] for name in ("time", "link", "owner")}
-        accounts, places = self._account_facts(block["account"][made], made)
-        links, link_places = self._link_facts(link_rows, linked)
-        tables = [*first_facts, accounts, links]
-        first = sum(table.num_rows for table in first_facts)
-        places = np.concatenate([np.zeros(first, np.int64), places, link_places])
-        order = np.argsort(places, kind="stable")
-        facts = pa.concat_tables(tables).take(pa.array(order))
         marked = np.flatnonzero((block["mark"] >= 0) & kept)
         names = [adversary.id for adversary in self.scenario.adversaries]
         truth = pa.table(
@@ -164,31 +160,33 @@ class World:
             schema=TRUTH_EVENTS,
         )
         late = int(np.count_nonzero(block["late"] & kept))
-        return Part(facts, places[order], events, truth, int(np.count_nonzero(~kept)), late)
+        return Part(facts, places, events, truth, int(np.count_nonzero(~kept)), late)
 
-    def _settled_facts(self) -> pa.Table:
+    def _facts_of_day(self, day_end: int, fresh: Rows) -> pa.Table:
+        """Facts of the accounts and links made on a day, by time."""
+        made = np.flatnonzero(fresh["type"] == TYPE["link.created"])
+        links = self._link_facts({name: fresh[name][made] for name in ("time", "link", "owner")})
+        table = pa.concat_tables([self._account_facts(day_end - DAY, day_end), links])
+        return table.take(pa.array(np.argsort(np.asarray(table["time"]), kind="stable")))
+
+    def _account_facts(self, start: int, end: int) -> pa.Table:
+        """Four facts (three for private persons) of each account made in [start, end) µs, as of its creation."""
         people = self.people
-        settled = np.flatnonzero((people.created >= 0) & (people.created < self.scenario.start))
-        return self._account_facts(settled[np.argsort(people.created[settled], kind="stable")])[0]
-
-    def _account_facts(self, accounts: Ints, places: Ints | None = None) -> tuple[pa.Table, Ints]:
-        """Four facts of each account (three for private persons), as of its creation, and their places."""
-        people, names = self.people, self.renderer.accounts
-        accounts = np.asarray(accounts, dtype=np.int64)
-        org = people.org[accounts]
-        created = people.created[accounts]
+        accounts = np.flatnonzero((people.created >= start) & (people.created < end))
+        accounts = accounts[np.argsort(people.created[accounts], kind="stable")]
+        org, created = people.org[accounts], people.created[accounts]
         values = {
             "created": _integers(created),
             "tier": pa.array(TIERS, pa.string()).take(pa.array(people.tier[accounts])),
             "verified": pa.array(["false", "true"], pa.string()).take(pa.array(people.verified[accounts].astype(int))),
             "org": self.renderer.orgs.take(pa.array(org, mask=org < 0)),
         }
-        return _facts("account", names.take(pa.array(accounts)), values, created, places)
+        return _facts("account", self.renderer.accounts.take(pa.array(accounts)), values, created)
 
-    def _link_facts(self, links: Rows, places: Ints | None = None) -> tuple[pa.Table, Ints]:
+    def _link_facts(self, links: Rows) -> pa.Table:
         created = np.asarray(links["time"], dtype=np.int64)
         values = {"owner": self.renderer.accounts.take(pa.array(links["owner"])), "created": _integers(created)}
-        return _facts("link", self.renderer.link_texts(links["link"]), values, created, places)
+        return _facts("link", self.renderer.link_texts(links["link"]), values, created)
 
     def _label_table(self, honest: HonestWorld) -> pa.Table:
         book, renderer = self.attacks.labels, self.renderer
@@ -219,10 +217,8 @@ def _integers(values: Ints) -> pa.Array:
     return pa.array(values, pa.int64()).cast(pa.string())
 
 
-def _facts(
-    subject_type: str, subject: pa.Array, values: dict[str, pa.Array], time: Ints, places: Ints | None
-) -> tuple[pa.Table, Ints]:
-    """Rows of facts, one name after the other for each subject, and their places; null values are left out."""
+def _facts(subject_type: str, subject: pa.Array, values: dict[str, pa.Array], time: Ints) -> pa.Table:
+    """Rows of facts, one name after the other for each subject; null values are left out."""
     size, count = len(subject), len(values)
     order = np.arange(size * count).reshape(count, size).T.ravel()
     table = pa.table(
@@ -235,9 +231,7 @@ def _facts(
         },
         schema=FACTS,
     ).take(pa.array(order))
-    stands = np.repeat(np.zeros(size, np.int64) if places is None else places, count)
-    valid = np.asarray(table["value"].is_valid())
-    return table.filter(pa.array(valid)), stands[valid]
+    return table.filter(table["value"].is_valid())
 
 
 def simulate(scenario: Scenario, *, seed: int | None = None, block_rows: int = 65_536) -> World:

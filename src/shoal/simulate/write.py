@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,14 +19,13 @@ from pathlib import Path
 from typing import IO, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
 from shoal.errors import InvalidInput, Problem, Where
-from shoal.simulate.draws import DAY, generator
+from shoal.simulate.draws import DAY, Ints, generator
 from shoal.simulate.world import Part, World
 
 MANIFEST_VERSION = 1
@@ -87,9 +85,11 @@ def write_world(
     rng = generator(world.seed, "malformed")
     with _opened(folder / name, compression) as stream:
         for part in world.parts():
-            broken = malformed(rng, part.events, scenario.delivery.malformed_share)
+            whole = native_lines(part.events)
+            begins = np.append(0, np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == 10) + 1)
+            broken = malformed(rng, whole, begins, scenario.delivery.malformed_share)
             kinds.update(kind for _, kind, _ in broken)
-            stream.write(interleave(part, [(place, line) for place, _, line in broken]))
+            stream.write(interleave(part, whole, begins, [(place, line) for place, _, line in broken]))
             counts.update(
                 events=part.events.num_rows, facts=part.facts.num_rows, duplicates=part.duplicates,
                 late=part.late, malformed=len(broken),
@@ -102,9 +102,9 @@ def write_world(
     labels, truth = world.labels(), world.truth
     pq.write_table(labels, folder / "labels.parquet")
     pq.write_table(truth, folder / "truth.parquet")
-    begins = datetime.fromtimestamp(scenario.start / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(scenario.start / 1e6, UTC).isoformat().replace("+00:00", "Z")
     manifest = Manifest(
-        MANIFEST_VERSION, scenario.name, world.seed, begins, scenario.days, name,
+        MANIFEST_VERSION, scenario.name, world.seed, moment, scenario.days, name,
         counts["events"] + counts["facts"] + counts["malformed"], counts["events"], counts["duplicates"],
         counts["late"], counts["facts"], counts["malformed"], dict(sorted(kinds.items())), dict(sorted(types.items())),
         labels.num_rows, truth.num_rows,
@@ -117,91 +117,85 @@ def write_world(
 def native_lines(table: pa.Table) -> bytes:
     """The events as native NDJSON: keys are column names, times ISO 8601, nulls left out.
 
-    Rows of one pattern of nulls are written together by Polars, then put back in order. (The events package's own
-    writer may take this function's place; the bytes mean the same.)
+    The texts of the simulator need no escapes (checked here). The events package's own writer may take this function's
+    place; the bytes mean the same.
     """
     names = [name for name in table.column_names if name not in _UNWRITTEN]
     if not table.num_rows:
         return b""
     frame = cast(pl.DataFrame, pl.from_arrow(table.select(names)))
-    iso = [
-        pl.from_epoch(pl.col(name), time_unit="us").dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ").alias(name)
-        for name in names
-        if name in _TIMES
-    ]
-    frame = frame.with_columns(iso)
-    pattern = np.zeros(table.num_rows, dtype=np.int64)
-    for bit, name in enumerate(names):
-        if frame[name].null_count():
-            pattern |= frame[name].is_not_null().to_numpy().astype(np.int64) << bit
-    values, group = np.unique(pattern, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    edges = np.searchsorted(group[order], np.arange(len(values) + 1))
-    pieces: list[bytes] = []
-    for i in range(len(values)):
-        some = frame[order[edges[i] : edges[i + 1]]]
-        buffer = io.BytesIO()
-        some.select([column.name for column in some if not column.null_count()]).write_ndjson(buffer)
-        pieces += buffer.getvalue().splitlines()
-    lines: list[bytes] = [b""] * table.num_rows
-    for place, line in zip(order.tolist(), pieces, strict=True):
-        lines[place] = line
-    return b"\n".join(lines) + b"\n"
+    pieces: list[pl.Expr] = []
+    for name in names:
+        value, quote = pl.col(name), ""
+        if name in _TIMES:
+            value, quote = pl.from_epoch(value, time_unit="us").dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"), '"'
+        elif frame.schema[name] == pl.String:
+            if frame[name].str.contains(r'["\\\x00-\x1f]').any():
+                raise ValueError(f"a text of column {name} needs escapes")
+            quote = '"'
+        else:
+            value = value.cast(pl.String)
+        start = ("," if pieces else "{") + f'"{name}":{quote}'
+        pieces.append(pl.concat_str(pl.lit(start), value, pl.lit(quote)))  # null where the value is null
+    lines = frame.select(pl.concat_str(*pieces, pl.lit("}\n"), ignore_nulls=True)).to_series().to_arrow()
+    offsets = np.frombuffer(lines.buffers()[1], dtype=np.int64)[lines.offset : lines.offset + len(lines) + 1]
+    data: bytes = lines.buffers()[2][int(offsets[0]) : int(offsets[-1])].to_pybytes()
+    return data
 
 
 def fact_lines(facts: pa.Table) -> list[bytes]:
     """Facts as native records."""
-    out = []
-    for row in facts.to_pylist():
-        moment = datetime.fromtimestamp(row["time"] // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        row["time"] = f"{moment}.{row['time'] % 1_000_000:06d}Z"
-        if row["name"] == "created":
-            row["value"] = int(row["value"])
-        elif row["name"] == "verified":
-            row["value"] = row["value"] == "true"
-        out.append(json.dumps({"record": "fact", **row}, separators=(",", ":")).encode())
-    return out
+    frame = cast(pl.DataFrame, pl.from_arrow(facts))
+    moment = pl.from_epoch(pl.col("time"), time_unit="us").dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ")
+    bare = pl.col("name").is_in(["created", "verified"])  # a number, true or false
+    quote = pl.when(bare).then(pl.lit("")).otherwise(pl.lit('"'))
+    line = pl.concat_str(
+        pl.lit('{"record":"fact","subject_type":"'), "subject_type", pl.lit('","subject":"'), "subject",
+        pl.lit('","name":"'), "name", pl.lit('","value":'), quote, "value", quote, pl.lit(',"time":"'), moment,
+        pl.lit('"}'),
+    )  # fmt: skip
+    return [text.encode() for text in frame.select(line).to_series().to_list()]
 
 
-def interleave(part: Part, broken: list[tuple[int, bytes]]) -> bytes:
-    """The part's bytes: events with facts and broken lines before the rows where they stand."""
-    whole = native_lines(part.events)
+def interleave(part: Part, whole: bytes, begins: Ints, broken: list[tuple[int, bytes]]) -> bytes:
+    """The part's bytes: its events (`whole`, whose lines begin at `begins`) with facts and broken lines before the rows
+    where they stand."""
+    facts = fact_lines(part.facts) if part.facts.num_rows else []
     inserted = sorted(
-        [(int(place), 0, line) for place, line in zip(part.places.tolist(), fact_lines(part.facts), strict=True)]
+        [(int(place), 0, line) for place, line in zip(part.places.tolist(), facts, strict=True)]
         + [(place, 1, line) for place, line in broken],
         key=lambda item: item[:2],
     )
-    if not inserted:
-        return whole
-    ends = np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == 10) + 1
-    begins: npt.NDArray[np.int64] = np.concatenate([[0], ends])
     out, at = [], 0
     for place, _, line in inserted:
-        stop = int(begins[min(place, len(begins) - 1)])
+        stop = int(begins[place])
         out += [whole[at:stop], line, b"\n"]
         at = stop
     out.append(whole[at:])
     return b"".join(out)
 
 
-def malformed(rng: np.random.Generator, events: pa.Table, share: float) -> list[tuple[int, str, bytes]]:
-    """Broken lines: place, kind and bytes. Each is refused by a reader of the native format for the reason it names."""
-    size = int(rng.binomial(events.num_rows, share))
-    places = np.sort(rng.integers(0, max(events.num_rows, 1), size))
-    kinds = ("cut", "not_json", "not_object", "time_missing", "time_wrong", "type_missing", "encoding")
+MALFORMED = ("cut", "not_json", "not_object", "time_missing", "time_wrong", "type_missing", "encoding")
+"""Ways in which a line is broken."""
+
+
+def malformed(rng: np.random.Generator, whole: bytes, begins: Ints, share: float) -> list[tuple[int, str, bytes]]:
+    """Broken lines made from some of the lines of `whole`: place, kind and bytes. A reader of the native format must
+    refuse each, for the reason that its kind names."""
+    size = len(begins) - 1
     out = []
-    for place in places.tolist():
-        kind = kinds[int(rng.integers(0, len(kinds)))]
-        whole = native_lines(events.slice(place, 1)).rstrip(b"\n")
-        record = json.loads(whole)
+    for place in np.sort(rng.integers(0, max(size, 1), int(rng.binomial(size, share)))).tolist():
+        kind = MALFORMED[int(rng.integers(0, len(MALFORMED)))]
+        line = whole[int(begins[place]) : int(begins[place + 1]) - 1]
+        record = json.loads(line)
         if kind == "cut":
-            line = whole[: int(rng.integers(10, max(len(whole) - 2, 11)))]
+            line = line[: int(rng.integers(10, len(line) - 2))]
         elif kind == "not_json":
             line = b"<html><body>502 Bad Gateway</body></html>"
         elif kind == "not_object":
-            line = b'["' + record["event_id"].encode() + b'"]'
+            line = json.dumps([record["event_id"]]).encode()
         elif kind == "encoding":
-            line = whole.replace(b'"type":"', b'"type":"\xff\xfe', 1)
+            line = line.replace(b'"type":"', b'"type":"\xff\xfe', 1)
         else:
             if kind == "time_wrong":
                 record["time"] = "yesterday"

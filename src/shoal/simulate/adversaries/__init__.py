@@ -1,8 +1,8 @@
 """Adversaries: each kind plans all its events at once, from the people and the address plan alone.
 
 An attack has its own generators and code ranges, so the honest world is the same with and without it. `PLANS` maps the
-kinds of the scenario format to their planners; a new kind is a dataclass in `scenario.adversaries`, a planner here and a
-word in `truth.KINDS`.
+kinds of the scenario format to their planners; a new kind is a dataclass in `scenario.adversaries`, a planner here and
+a word in `truth.KINDS`.
 """
 
 from __future__ import annotations

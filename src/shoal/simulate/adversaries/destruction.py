@@ -1,4 +1,4 @@
-"""Ransomware-like destruction: the victim's own client, on the victim's own network, overwrites, renames and deletes."""
+"""Ransomware-like destruction: the victim's own client, on his own network, overwrites, renames and deletes."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
 
 def recover(stage: Stage, entries: Entries, last: Ints) -> list[Rows]:
     """The owner takes the account back some time after the last action; until then it is hijacked."""
-    rng, people, size = stage.rng, stage.people, len(entries.victim)
+    rng, size = stage.rng, len(entries.victim)
     back = np.maximum(
         entries.time + (rng.exponential(stage.adversary.recovers_h, size) * HOUR).astype(np.int64), last + HOUR
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from shoal.simulate.adversaries.intruder import Entries, login_rows, recover
@@ -33,9 +35,11 @@ def plan_malware(stage: Stage) -> list[Rows]:
     return _plan(stage, _MALWARE_NAMES, contents, {"malware": 7.0, "spam": 1.0, "other": 2.0})
 
 
-def _plan(stage: Stage, endings: tuple[str, ...], contents: object, reasons: dict[str, float]) -> list[Rows]:
+def _plan(
+    stage: Stage, endings: tuple[str, ...], contents: Callable[[int], Ints], reasons: dict[str, float]
+) -> list[Rows]:
     spec, rng, truth = stage.adversary, stage.rng, stage.truth()
-    fresh = int(round(spec.owners * spec.fresh))
+    fresh = round(spec.owners * spec.fresh)
     out, owners = _fresh_owners(stage, fresh)
     more, hijacked = _hijacked_owners(stage, spec.owners - fresh)
     out += more
@@ -46,11 +50,11 @@ def _plan(stage: Stage, endings: tuple[str, ...], contents: object, reasons: dic
     wait = (rng.exponential(max(spec.age_days, 1e-4), len(group)) * DAY).astype(np.int64)
     made = np.maximum(since[group] + wait, since[group] + (place + 1) * 3 * MINUTE)
     size, owner = len(group), who["actor"][group]
-    names = [f"={STEMS[s]}.{endings[e]}" for s, e in zip(
-        rng.integers(0, len(STEMS), size).tolist(), rng.integers(0, len(endings), size).tolist(), strict=True)]  # fmt: skip
+    stems, ends = rng.integers(0, len(STEMS), size).tolist(), rng.integers(0, len(endings), size).tolist()
+    names = [f"={STEMS[stem]}.{endings[end]}" for stem, end in zip(stems, ends, strict=True)]
     suffix = np.array([stage.suffix(name) for name in names], dtype=np.int64)
     file = file_code(owner, 5000 + place + rng.integers(0, 1 << 20, size))
-    content = contents(size)  # type: ignore[operator]
+    content = contents(size)
     shared = {"owner": owner, "file": file, "content": content, "suffix": suffix}
     acts = take(who, group)
     link = stage.codes(size)
@@ -99,7 +103,7 @@ def _fresh_owners(stage: Stage, size: int) -> tuple[list[Rows], Entries]:
 
 def _hijacked_owners(stage: Stage, size: int) -> tuple[list[Rows], Entries]:
     """Honest accounts whose password the adversary has; from the login on they are his, until the owner comes back."""
-    spec, rng = stage.adversary, stage.rng
+    spec = stage.adversary
     victims = stage.victims(size)
     size = len(victims)
     tries = Entries(

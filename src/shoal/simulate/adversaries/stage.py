@@ -71,7 +71,8 @@ class Stage:
             fit &= ~(people.sso | people.passkey)[: people.settled]
         fit &= people.library[: people.settled] >= files
         pool = np.flatnonzero(fit)
-        return np.sort(self.rng.permutation(pool)[:size])
+        chosen: Ints = np.sort(self.rng.permutation(pool)[:size])
+        return chosen
 
     def pool(self, origin: str, size: int) -> Ints:
         """Up to `size` distinct addresses of that origin."""
@@ -83,8 +84,9 @@ class Stage:
             "mobile": (book.carriers.ravel()[:, None] + np.arange(book.carrier_size)[None, :]).ravel(),
         }[origin]
         if origin == "hosting" and size < book.hosting.shape[1]:  # few machines: at one company, near one another
-            row = book.hosting[int(self.rng.integers(0, len(book.hosting)))]
-            return row[self.rng.permutation(min(len(row), size * 3))[:size]]
+            row: Ints = book.hosting[int(self.rng.integers(0, len(book.hosting)))]
+            machines: Ints = row[self.rng.permutation(min(len(row), size * 3))[:size]]
+            return machines
         if size * 4 > len(source):
             return self.rng.permutation(source)[:size]
         return np.unique(source[self.rng.integers(0, len(source), size)])

@@ -41,7 +41,7 @@ def draw_actions(
     rng: np.random.Generator, scenario: Scenario, presence: Presence, table: Sessions, library: Ints, day: int
 ) -> tuple[list[Rows], Rows]:
     """Rows of the day's actions, and the rows of links created among them. `library` [honest] grows by the uploads."""
-    activity, people = scenario.activity, presence.people
+    activity = scenario.activity
     counts = lognormal_counts(rng, activity.actions_per_session, activity.actions_sigma, len(table))
     session, _ = ragged(counts)
     gaps = micros(np.exp(rng.normal(np.log(25), 1.1, len(session))))

@@ -184,9 +184,8 @@ def _beginnings(rng: np.random.Generator, scenario: Scenario, presence: Presence
     kinds = np.array([CODE["method"][w] for w in ("email", "google", "invite")])
     method = kinds[pick(rng, [6, 3, 1], len(new))]
     method = np.where(people.sso[account], CODE["method"]["sso"], method)
-    out.append(
-        rows("account.created", table.start[new], **table.who(new), method=method, domain=people.mail[account], outcome="success")
-    )  # fmt: skip
+    said = {"method": method, "domain": people.mail[account], "outcome": "success"}
+    out.append(rows("account.created", table.start[new], **table.who(new), **said))
     out.append(rows("session.started", table.start[new] + 2 * SECOND, **table.who(new)))
     index = np.flatnonzero(table.login)
     account, start = table.account[index], table.start[index]
@@ -212,7 +211,7 @@ def _failures(rng: np.random.Generator, odds: Failures, presence: Presence, tabl
     forgot = ~typo & (drawn < failures.typo + failures.forgotten)
     counts = np.where(typo, rng.geometric(0.72, len(index)), np.where(forgot, 2 + rng.poisson(1.0, len(index)), 0))
     counts = np.minimum(counts, 9)
-    group, place = ragged(counts)
+    group, _ = ragged(counts)
     at = index[group]
     gap = micros(rng.uniform(4, 14, len(at)))
     before = np.where(forgot[group], 60 * SECOND, 20 * SECOND)

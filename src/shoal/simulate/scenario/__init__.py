@@ -1,4 +1,4 @@
-"""Scenario files: what may be said (`schema`, `adversaries`), and the reader that finds all mistakes at once (`read`)."""
+"""Scenario files: what may be said (`schema`, `adversaries`); the reader finds all mistakes at once (`read`)."""
 
 from shoal.simulate.scenario.adversaries import (
     ADVERSARIES,

@@ -137,14 +137,16 @@ class Malware(LinkAttack):
 
 @dataclass(frozen=True)
 class Destruction(Adversary):
-    """Ransomware-like: a synchronised client overwrites, renames and deletes, on the victim's own device and network."""
+    """Ransomware-like: a synchronised client overwrites, renames, deletes, on the victim's device and network."""
 
     victims: int = knob(4, "accounts hit", 1, 100_000)
     files: float = knob(300.0, "median number of files hit", 5, 1_000_000)
     per_minute: float = knob(60.0, "files a minute", 0.05, 100_000)
     rename: float = fraction(1.0, "share of files renamed after being overwritten")
     delete: float = fraction(0.2, "share of files deleted instead")
-    extension: str = knob("locked", "what is appended; `random`: another for each victim; `none`: names stay")
+    extension: str = knob(
+        "locked", "what is appended; `random`: another for each victim; `none`: names stay", pattern=r"[a-z0-9]{1,16}"
+    )
     note: bool = knob(True, "whether a ransom note is uploaded into it")
 
 
