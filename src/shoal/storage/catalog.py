@@ -1,8 +1,8 @@
 """Which segments a journal's folder has, and where the units and frames stand in them.
 
 Built by reading frame heads when the journal is opened, kept in memory by the `Journal`, changed only by it. A segment
-that was rewritten since (sealed or erased, perhaps by another process) is noticed by its header and read again. `Dropped` remembers what
-retention removed, so that counts still reconcile.
+that was rewritten since (sealed or erased, perhaps by another process) is noticed by its header and read again.
+`Dropped` remembers what retention removed, so that counts still reconcile.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Segment:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
-        """The open file, and this index; where the file was rewritten since (sealed, erased), one that was read anew."""
+        """The open file, and this index; where the file was rewritten since, one that was read anew."""
         with self.path.open("rb") as file:
             now = os.pread(file.fileno(), HEADER_BYTES, 0)
             if now == pack_header(self.header):
