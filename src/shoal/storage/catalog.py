@@ -1,8 +1,8 @@
 """Which segments a journal's folder has, and where the units and frames stand in them.
 
 Built by reading frame heads when the journal is opened, kept in memory by the `Journal`, changed only by it. A segment
-that another process rewrote (sealed or erased) since is noticed by its header and read again. `Dropped` remembers what
-retention removed, so that counts still reconcile.
+that was rewritten since (sealed or erased, perhaps by another process) is noticed by its header and read again.
+`Dropped` remembers what retention removed, so that counts still reconcile.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ def units_of(heads: Sequence[FrameHead]) -> list[Unit]:
 
 
 class Reader:
-    """An open segment file."""
+    """An open segment file and the index that fits it."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file, self._path = file, path
+    def __init__(self, file: BinaryIO, segment: Segment) -> None:
+        self._file, self.segment = file, segment
 
     def payload(self, head: FrameHead) -> bytes:
         """A frame's payload; raises `Corrupt`."""
-        return read_payload(self._file, head, self._path)
+        return read_payload(self._file, head, self.segment.path)
 
 
 @dataclass
@@ -88,6 +88,7 @@ class Segment:
     max_time: int = NO_TIME_HIGH
     max_as_of: int | None = None
     _firsts: list[int] = field(default_factory=list, repr=False)
+    _fresh: Segment | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         units, self.units = self.units, []
@@ -135,12 +136,15 @@ class Segment:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
-        """The open file; where another process rewrote it, the index is read again first."""
+        """The open file, and this index; where the file was rewritten since, one that was read anew."""
         with self.path.open("rb") as file:
-            if os.pread(file.fileno(), HEADER_BYTES, 0) != pack_header(self.header):
-                fresh = load_segment(self.path, payloads=False)
-                self.__dict__.update(fresh.__dict__)
-            yield Reader(file, self.path)
+            now = os.pread(file.fileno(), HEADER_BYTES, 0)
+            if now == pack_header(self.header):
+                yield Reader(file, self)
+                return
+            if self._fresh is None or now != pack_header(self._fresh.header):
+                self._fresh = load_segment(self.path, payloads=False)
+            yield Reader(file, self._fresh)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class DedupeIndex:
 
     def _load_segment(self, segment: Segment) -> None:
         with segment.reader() as reader:
-            for unit in segment.units:
+            for unit in reader.segment.units:
                 for head in unit.heads:
                     if head.kind != EVENTS:
                         continue

@@ -114,7 +114,7 @@ def rebuild(segment: Segment, identity: Identity) -> IdFile:
     """Write the file anew from the segment."""
     collected = Collector(identity)
     with segment.reader() as reader:
-        for unit in segment.units:
+        for unit in reader.segment.units:
             for head in unit.heads:
                 if head.kind == EVENTS:
                     collected.add(codec.decode_events(head, reader.payload(head), ["seq", "event_id"]))

@@ -368,7 +368,7 @@ class Journal:
             if segment.first_seq >= high:
                 return
             with segment.reader() as reader:
-                for unit in segment.units_from(low):
+                for unit in reader.segment.units_from(low):
                     if unit.first_seq >= high:
                         return
                     frames = [frame for head in unit.heads for frame in codec.decode(head, reader.payload(head))]

@@ -97,7 +97,7 @@ def stats(journal: Journal) -> Stats:
                 controls.append(head)
         if controls:
             with segment.reader() as reader:
-                for head in controls:
+                for head in [h for h in _heads(reader.segment) if h.kind == CONTROLS]:
                     kinds.update(record.kind for record in codec.decode_controls(reader.payload(head)))
     size = sum(segment.length for segment in journal.segments)
     return Stats(
@@ -187,7 +187,7 @@ def verify(journal: Journal) -> Report:
         check.size += segment.length
         try:
             with segment.reader() as reader:
-                for unit in segment.units:
+                for unit in reader.segment.units:
                     try:
                         payloads = [reader.payload(head) for head in unit.heads]
                         check.unit(segment, unit.heads, payloads)

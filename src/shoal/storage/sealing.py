@@ -340,10 +340,11 @@ class RowCache:
         return table.take(pa.array(back))
 
     def _stored(self, segment: Segment, seq: int, columns: tuple[str, ...] | None) -> EventFrame:
-        with segment.reader() as reader:  # may read the index again, so look up behind it
-            for head in segment.units_from(seq)[0].heads:
+        with segment.reader() as reader:
+            now = reader.segment
+            for head in now.units_from(seq)[0].heads:
                 if head.kind == EVENTS and head.first_seq <= seq <= head.last_seq:
-                    key = (segment.path, segment.sealed, segment.header.get("erasures", 0), head.offset, columns)
+                    key = (now.path, now.sealed, now.header.get("erasures", 0), head.offset, columns)
                     frame = self._cache.get(key)
                     if frame is None:
                         frame = codec.decode_events(head, reader.payload(head), columns)
