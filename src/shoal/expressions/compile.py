@@ -43,7 +43,8 @@ def compile_expression(text: str, scope: Scope, where: Where = Where()) -> Expre
 
     Raises `InvalidInput` with every problem found (slugs `expression.*`), each at `where`. Costs about a millisecond.
 
-    >>> compile_expression("size_bytes > 10 AND NOT external", Scope({"size_bytes": Kind.INT, "external": Kind.BOOL})).kind
+    >>> scope = Scope({"size_bytes": Kind.INT, "external": Kind.BOOL})
+    >>> compile_expression("size_bytes > 10 AND NOT external", scope).kind
     <Kind.BOOL: 0>
     """
     parsed = parse(text, scope, where)

@@ -84,7 +84,7 @@ def _column(node: Node, _: list[str]) -> str:
     return '"' + str(node.value).replace('"', '""') + '"'
 
 
-def _case(node: Node, args: list[str]) -> str:
+def _case(_: Node, args: list[str]) -> str:
     branches = "".join(f" WHEN {args[i]} THEN {args[i + 1]}" for i in range(0, len(args) - 1, 2))
     return f"CASE{branches} ELSE {args[-1]} END"
 

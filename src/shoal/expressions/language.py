@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlglot import Dialect, exp, parser, tokens
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from shoal.errors import InvalidInput, Problem, Where
 from shoal.expressions.tree import Scope
@@ -46,8 +46,12 @@ _TYPES = frozenset(
 _WORD = re.compile(r"[^\W\d]\w*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STATEMENT_WORDS = frozenset(
-    ["select", "with", "insert", "update", "delete", "drop", "create", "alter", "attach", "copy", "pragma", "union", "intersect", "except", "values", "where", "group", "having", "order", "limit", "over", "window", "exists", "merge", "call", "execute", "set", "table", "join", "from"]
-)
+    {
+        "select", "with", "insert", "update", "delete", "drop", "create", "alter", "attach", "copy", "pragma", "union",
+        "intersect", "except", "values", "where", "group", "having", "order", "limit", "over", "window", "exists",
+        "merge", "call", "execute", "set", "table", "join", "from",
+    }
+)  # fmt: skip
 _TOKEN_HINTS = {
     _T.PLACEHOLDER: "there are no parameters: write the value",
     _T.PARAMETER: "there are no parameters or variables: write the value",
@@ -178,29 +182,20 @@ def _plain(
 ) -> Token:
     """The token as the parser may see it; a problem where it is not part of the language."""
     kind, text = token.token_type, token.text
-    if kind in (_T.NUMBER, _T.STRING, _T.IDENTIFIER, _T.VAR) or kind in _SIGNS:
-        pass
-    elif (kind in _RESERVED and text != "!" and text.upper() == kind.name) or kind is _T.ALIAS or (kind in _TYPES and before is not None and before.token_type in (_T.ALIAS, _T.DCOLON)):
+    follows = before.token_type if before is not None else None
+    of_a_cast = kind is _T.ALIAS or (kind in _TYPES and follows in (_T.ALIAS, _T.DCOLON))
+    if of_a_cast or (kind in _RESERVED and text.upper() == kind.name):
         return token
-    elif word and _WORD.fullmatch(text):
+    if kind not in (_T.NUMBER, _T.STRING, _T.IDENTIFIER, _T.VAR) and kind not in _SIGNS:
+        if not (word and _WORD.fullmatch(text)):
+            message = f"{text!r} at character {token.start} is not part of the language"
+            problems.append(Problem("expression.token", message, where, hint=_TOKEN_HINTS.get(kind, "")))
+            return token
         token = Token(_T.VAR, text, token.line, token.col, token.start, token.end)
-    else:
-        hint = _TOKEN_HINTS.get(kind, "")
-        problems.append(
-            Problem(
-                "expression.token", f"{text!r} at character {token.start} is not part of the language", where, hint=hint
-            )
-        )
-        return token
     statement = token.token_type is _T.VAR and text.lower() in _STATEMENT_WORDS and text not in scope.columns
-    if statement and after is not _T.DOT and not (before is not None and before.token_type is _T.DOT):
-        problems.append(
-            Problem(
-                "expression.statement",
-                f"{text!r} at character {token.start}: statements, subqueries and window functions are not part of the language",
-                where,
-            )
-        )
+    if statement and after is not _T.DOT and follows is not _T.DOT:
+        message = f"{text!r} at character {token.start}: there are no statements, subqueries or window functions"
+        problems.append(Problem("expression.statement", message, where))
     return token
 
 

@@ -1,7 +1,8 @@
 """The text operations, on Arrow arrays: LIKE, search, case, parts of URLs. Hot path for packs that use them.
 
-Each is a pure function of the row's texts. Patterns run in time linear in the text (RE2, or the kernel's one-way search). `CHARACTERS` maps
-each operation of the tree to what computes it; arguments are Arrow arrays or scalars of `string`, constants come first.
+Each is a pure function of the row's texts. Patterns run in time linear in the text (RE2, or the search of
+`text_kernel`). `CHARACTERS` maps each operation of the tree to what computes it; arguments are Arrow arrays or scalars
+of `string`, constants come first.
 """
 
 from __future__ import annotations
