@@ -22,17 +22,31 @@ import tempfile
 import time
 from collections import defaultdict, deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 import polars as pl
 
-from benchmarks.synthetic_pack import write_pack
+from benchmarks.synthetic_folder import write_pack
 from shoal.clock import SystemClock
+from shoal.enrich import Enricher, FactTable
+from shoal.events.formats.native import NativeDecoder
+from shoal.expressions.frame import Frame
+from shoal.features.engine import FeatureEngine
+from shoal.policy.findings import FindingLog
+from shoal.policy.policy import PolicyEngine
+from shoal.rules.rules import RuleSet
+from shoal.runtime import commit as runtime_commit
+from shoal.runtime import writer as runtime_writer
 from shoal.runtime.deployment import Deployment, open_deployment
 from shoal.runtime.home import open_home
 from shoal.runtime.replay import replay
 from shoal.runtime.run import Progress, read_source
+from shoal.storage.decisions import DecisionLog
+from shoal.storage.dedupe import DedupeIndex
+from shoal.storage.journal import Journal
+from shoal.storage.store import Store
 
 ACCOUNTS = 100_000
 SILENT = Progress(lambda _: None, lambda _a, _b: None)
@@ -123,6 +137,52 @@ def run_once(folder: Path, pack: Path, source: Path) -> tuple[Deployment, float,
     return deployment, wall, cpu
 
 
+class Stages:
+    """CPU seconds by stage, in whatever thread a stage runs, by timing the calls that make it up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def time(self, stage: str, owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+        self._undo.append((owner, name, real))
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.thread_time()
+            try:
+                return real(*args, **kwargs)
+            finally:
+                self.seconds[stage] += time.thread_time() - start
+
+        setattr(owner, name, timed)
+
+    def close(self) -> None:
+        for owner, name, real in self._undo:
+            setattr(owner, name, real)
+
+
+STAGES: tuple[tuple[str, Any, str], ...] = (
+    ("decode", NativeDecoder, "decode"),
+    ("duplicates", DedupeIndex, "check"),
+    ("duplicates", runtime_writer, "body_hashes"),
+    ("facts", FactTable, "join"),
+    ("enrichment", Enricher, "enrich"),
+    ("journal", Journal, "append_events"),
+    ("journal", Journal, "sync"),
+    ("frame (ids)", Frame, "fill"),
+    ("features", FeatureEngine, "update"),
+    ("rules", RuleSet, "match"),
+    ("policy", PolicyEngine, "decide"),
+    ("findings", FindingLog, "update"),
+    ("decision rows", runtime_commit, "decision_table"),
+    ("decision rows", runtime_commit, "rows_of"),
+    ("commit", DecisionLog, "append"),
+    ("commit", DecisionLog, "sync"),
+    ("commit", Store, "commit"),
+)
+
+
 def profile_of(folder: Path, pack: Path, source: Path) -> str:
     """The top of the deciding thread's profile."""
     profiler = cProfile.Profile()
@@ -155,6 +215,11 @@ def main() -> None:
         write_events(small, 40_000, seed=8)
         run_once(root / "warm", pack, small)
         deployment, wall, cpu = run_once(root / "home", pack, source)
+        stages = Stages()
+        for stage in STAGES:
+            stages.time(*stage)
+        _, _, whole = run_once(root / "staged", pack, source)
+        stages.close()
         report = replay(deployment.home)
         plain = baseline(source, min(rows, 300_000))
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -178,6 +243,10 @@ def main() -> None:
     }
     print(f"{rows:,} events, {ACCOUNTS:,} accounts, {os.cpu_count()} cores; tiers {tiers}")
     print("models come with the issue on learning: durable_events_with_models_per_s is null")
+    print("CPU-seconds per million events by stage (a second run, each call timed in its thread):")
+    for name, seconds in sorted(stages.seconds.items(), key=lambda item: -item[1]):
+        print(f"  {name:36} {seconds / rows * 1e6:14.2f}")
+    print(f"  {'everything else':36} {(whole - sum(stages.seconds.values())) / rows * 1e6:14.2f}")
     for name, value in figures.items():
         print(f"  {name:36} {'null' if value is None else f'{value:14,.1f}'}   goal {goals.get(name, '-')}")
     print(f"  {'baseline: orjson and deques, per CPU-s':36} {plain:14,.1f}")

@@ -12,6 +12,9 @@ import sys
 
 from shoal.errors import InvalidInput, ShoalError
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+
 
 def main() -> None:
     """Entry point of `shoal`."""
@@ -29,9 +32,10 @@ def main() -> None:
     except ShoalError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted: what was acknowledged is kept; the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:
+            print("interrupted: what was acknowledged is kept; the same command goes on from there", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

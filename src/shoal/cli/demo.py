@@ -60,9 +60,7 @@ def _print_speed(result: DemoResult) -> None:
             f"in {span(result.seconds)}: {rate:,.0f} a second"
         )
     else:
-        out.print(
-            f"{result.events:,} events were decided by an earlier run; nothing new (remove the folder to start over)"
-        )
+        out.print(f"{result.events:,} events were decided by an earlier run; remove the folder to start over")
     counts = result.totals.counts
     if counts["read"]:
         out.print(
@@ -78,21 +76,10 @@ def _print_kinds(found: Score) -> None:
 
     from shoal.cli.show import out, span
 
-    out.print(
-        "\n[bold]What was caught[/bold] (a decision at `challenge` or above on an event of the attack or about its subject)"
-    )
+    out.print("\n[bold]What was caught[/bold] (at `challenge` or above, on its events or about its subjects)")
     table = Table(box=None, header_style="bold", padding=(0, 1))
     table.add_column("kind of attack", no_wrap=True)
-    for name in (
-        "attacks",
-        "caught",
-        "watched only",
-        "missed",
-        "median time",
-        "subjects",
-        "caught",
-        "events at challenge+",
-    ):
+    for name in ("attacks", "caught", "watched", "missed", "median time", "subjects", "caught", "events at it"):
         table.add_column(name, justify="right")
     for kind in found.kinds:
         delay = kind.median_delay_s

@@ -70,6 +70,7 @@ def run(
             start = time.perf_counter()
             read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
             seconds = time.perf_counter() - start
+            deployment.rest()
             ranked = deployment.running.findings.ranked()
         finally:
             deployment.close()

@@ -25,7 +25,7 @@ from shoal.events.schema import Flag
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
-from shoal.runtime.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, STARTED
+from shoal.runtime.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, STARTED
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
@@ -52,6 +52,7 @@ class Committer:
         self._store = store
         self._sample = sample_one_in
         self.source, started = "", -1
+        self.pack_seq: int | None = None
         self._places: dict[str, int] = {}
         self._finished: set[str] = set()
         for offset in store.read_offsets():
@@ -59,6 +60,8 @@ class Committer:
                 self._places[offset.source] = offset.offset
             elif offset.partition == "finished":
                 self._finished.add(offset.source)
+            elif offset.partition == "pack":
+                self.pack_seq = offset.offset
             elif offset.partition == "started" and offset.offset > started:
                 self.source, started = offset.source, offset.offset
         self.totals = Totals()
@@ -121,6 +124,9 @@ class Committer:
                 self._places.setdefault(self.source, 0)
                 offsets.append(SourceOffset(self.source, "started", frame.seq))
                 offsets.append(SourceOffset(self.source, "place", self._places[self.source]))
+            elif frame.kind == PACKS:
+                self.pack_seq = frame.seq
+                offsets.append(SourceOffset("", "pack", frame.seq))
             elif frame.kind == FINISHED:
                 self._finished.add(self.source)
                 offsets.append(SourceOffset(self.source, "finished", frame.seq))

@@ -75,6 +75,8 @@ def run_demo(
         source = world / "events.ndjson"
         read = read_source(deployment, [source], "native", received=True, clock=clock, progress=progress)
         seconds = time.perf_counter() - start
+        progress.stage("writing a snapshot")
+        deployment.rest()
         ranked = deployment.running.findings.ranked()
     finally:
         deployment.close()

@@ -36,6 +36,8 @@ from shoal.storage.journal import Journal
 from shoal.storage.store import Store
 
 KEPT_SNAPSHOTS = 2
+SNAPSHOT_FROM = 100_000
+"""A run that decided at least so many events ends with a snapshot, so that the next one starts within seconds."""
 
 
 @dataclass
@@ -85,24 +87,27 @@ class Deployment:
 
     def build(self, published: Mapping[str, Any], until: int) -> Engine:
         """An engine of a published pack with the state that the journal's records before `until` give it."""
-        folder = self.home.folder / "state"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        complete = published["history"] == "complete"
-        engine = Engine(pack_of(published), self.home.identity, history_complete=complete, folder=folder)
         start = self.journal.first_seq
+        engine = self._fresh(published)
         for path in reversed(self._snapshots("engine-")):
-            position = int(path.name.removeprefix("engine-"))
-            if position <= until:
+            if int(path.name.removeprefix("engine-")) <= until:
                 try:
                     start = engine.restore(path)
                     break
                 except ShoalError as error:
                     self.notes.append(f"snapshot {path.name} is not used: {error}")
+                    engine = self._fresh(published)
         for group in self.journal.read_groups(start, until):
             if group.events is not None:
                 engine.decide(group.events.table)
         return engine
+
+    def _fresh(self, published: Mapping[str, Any]) -> Engine:
+        folder = self.home.folder / "state"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        complete = published["history"] == "complete"
+        return Engine(pack_of(published), self.home.identity, history_complete=complete, folder=folder)
 
     def _snapshots(self, prefix: str) -> list[Path]:
         if not self.home.snapshots.exists():
@@ -132,7 +137,11 @@ class Deployment:
             self._snapshot_facts(group.last_seq + 1)
 
     def rest(self) -> None:
-        """Write everything down while nothing is being read: the next start then replays nothing."""
+        """Called when nothing is left to read: behind a long run, writes the state down, so that the next start replays
+        nothing.
+        """
+        if self.committer.totals.events < SNAPSHOT_FROM:
+            return
         self.snapshot(self.journal.next_seq)
         self._snapshot_facts(self.journal.next_seq)
 
@@ -188,12 +197,10 @@ class Deployment:
             self.writer.follow(group)
 
     def _recover_engine(self, done: int) -> None:
-        published = None
-        for frame in self.journal.read(self.journal.first_seq, done):
-            if isinstance(frame, ControlFrame) and frame.kind == PACKS:
-                published = frame
-        if published is not None:
-            self.engine = self.build(published.body, done)
+        seq = self.committer.pack_seq
+        for frame in self.journal.read(seq, seq + 1) if seq is not None else ():
+            if isinstance(frame, ControlFrame):
+                self.engine = self.build(frame.body, done)
 
     def close(self) -> None:
         """Let go of locks and files."""

@@ -118,7 +118,13 @@ class Engine:
                 stream.write(state)
                 stream.flush()
                 os.fsync(stream.fileno())
-        mark = {"format": SNAPSHOT_FORMAT, "version": SNAPSHOT_VERSION, "position": position, "pack": self.pack.hash}
+        mark = {
+            "format": SNAPSHOT_FORMAT,
+            "version": SNAPSHOT_VERSION,
+            "position": position,
+            "pack": self.pack.hash,
+            "history_complete": self.history_complete,
+        }
         with (folder / "engine.json").open("w", encoding="utf-8") as stream:
             json.dump(mark, stream)
             stream.flush()
@@ -131,6 +137,8 @@ class Engine:
             raise Unsupported(f"{folder}: {mark.get('format')} version {mark.get('version')}")
         if mark["pack"] != self.pack.hash:
             raise Unsupported(f"{folder}: a snapshot of pack {mark['pack']}, not of {self.pack.hash}")
+        if mark["history_complete"] != self.history_complete:
+            raise Unsupported(f"{folder}: a snapshot with another history")
         self.features.restore(folder / "features")
         self.policy.restore((folder / "policy.bin").read_bytes())
         self.findings.restore((folder / "findings.bin").read_bytes())

@@ -25,8 +25,6 @@ from shoal.runtime.pipeline import feed
 from shoal.runtime.writer import FINISHED, STARTED
 
 _HEAD_BYTES = 1 << 20
-SNAPSHOT_FROM = 100_000
-"""A run of at least so many records ends with a snapshot, so that the next one starts within seconds."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +152,6 @@ def read_source(
     finally:
         shutil.rmtree(spool, ignore_errors=True)
     deployment.process(deployment.writer.control(FINISHED, {"source": source}))
-    if now >= SNAPSHOT_FROM:
-        progress.stage("writing a snapshot")
-        deployment.rest()
     return Read(source, now, place, False)
 
 

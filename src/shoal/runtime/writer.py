@@ -86,7 +86,12 @@ class Writer:
             for seq, row, body in zip(at.tolist(), before_row.tolist(), bodies_, strict=True):
                 controls.append(ControlFrame(first + seq, int(moments[rank[row]]), kind, body))
 
-        note(FACTS, fact_places, block.fact_rows, block.facts.to_pylist())
+        rejected = {fact.index: fact for fact in self.facts.rejected} if block.facts.num_rows else {}
+        good = np.array([k not in rejected for k in range(block.facts.num_rows)], dtype=bool)
+        told = block.facts.to_pylist()
+        note(FACTS, fact_places[good], block.fact_rows[good], [told[k] for k in np.flatnonzero(good)])
+        bad = [_bad_fact(told[k], rejected[k].reason, rejected[k].detail) for k in np.flatnonzero(~good)]
+        note(DEAD, fact_places[~good], block.fact_rows[~good], bad)
         note(LABELS, label_places, block.label_rows, block.labels.to_pylist())
         note(DEAD, dead_places, block.dead_rows, (_dead_body(letter) for letter in block.dead))
         clash = np.flatnonzero(verdict == CONFLICT)
@@ -178,3 +183,9 @@ def _dead_body(letter: Any) -> dict[str, Any]:
         "detail": letter.detail,
         "raw": letter.raw,
     }
+
+
+def _bad_fact(fact: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
+    raw = repr({name: value for name, value in fact.items() if value is not None}).encode()
+    place = {"source": "", "partition": "", "offset": int(fact.get("offset") or 0)}
+    return {**place, "reason": reason, "detail": detail, "raw": raw}
