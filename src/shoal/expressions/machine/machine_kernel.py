@@ -28,32 +28,34 @@ FIRST_INT, FIRST_FLOAT = 32, 96
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _move(op, d, a, n, start, num, ok, truth, values, valid):
+    first = np.uint64(start)  # an index that cannot be negative lets the loops be vectorised
     if op == LOAD_N:
         for i in range(n):
-            num[d, i] = values[a, start + i]
+            num[d, i] = values[a, first + np.uint64(i)]
         for i in range(n):
-            ok[d, i] = valid[a, start + i]
+            ok[d, i] = valid[a, first + np.uint64(i)]
     else:
         zero, two = np.uint8(0), np.uint8(2)
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, start + i] != 0)
+            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] != 0)
         for i in range(n):
-            truth[d, i] = truth[d, i] & (zero - valid[a, start + i])
+            truth[d, i] = truth[d, i] & (zero - valid[a, first + np.uint64(i)])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _store(op, d, a, n, start, num, ok, truth, out, out_valid):
+    first = np.uint64(start)
     if op == STORE_N:
         for i in range(n):
-            out[d, start + i] = num[a, i] if ok[a, i] else 0
+            out[d, first + np.uint64(i)] = num[a, i] if ok[a, i] else 0
         for i in range(n):
-            out_valid[d, start + i] = ok[a, i]
+            out_valid[d, first + np.uint64(i)] = ok[a, i]
     else:
         one = np.uint8(1)
         for i in range(n):
-            out[d, start + i] = truth[a, i] & one
+            out[d, first + np.uint64(i)] = truth[a, i] & one
         for i in range(n):
-            out_valid[d, start + i] = (truth[a, i] & one) | (truth[a, i] >> one)
+            out_valid[d, first + np.uint64(i)] = (truth[a, i] & one) | (truth[a, i] >> one)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

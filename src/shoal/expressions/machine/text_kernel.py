@@ -80,8 +80,9 @@ def match_rows(data, offsets, want, pattern, fold, out):
         tail = 0
     if fold:
         bits = np.uint8(0)
-        for i in range(offsets[0], offsets[len(out)]):
-            bits |= data[i]
+        whole = data[offsets[0] : offsets[len(out)]]
+        for i in range(len(whole)):
+            bits |= whole[i]
         if bits >= 128:
             return False
     for row in range(len(out)):
@@ -133,8 +134,9 @@ def code_rows(ids, valid, data, offsets, table, codes, firsts):
 def spread(codes, few, few_valid, values, valid):
     """Give each row what was found for its code."""
     for row in range(len(codes)):
-        values[row] = few[codes[row]]
-        valid[row] = few_valid[codes[row]]
+        code = np.uint32(codes[row])
+        values[row] = few[code]
+        valid[row] = few_valid[code]
 
 
 @njit(cache=True, nogil=True)
