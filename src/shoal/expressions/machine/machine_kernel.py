@@ -152,11 +152,3 @@ def run_code(
                 _move(op - LOAD_XN, d, a, n, start, num, ok, truth, extra, extra_valid)
             else:
                 _store(op, d, a, n, start, num, ok, truth, out, out_valid)
-
-
-def warm() -> None:
-    """Compile the machine (or load it from the cache): a second or ten, once a process."""
-    grid, mask = np.zeros((1, STRIDE), dtype=np.int64), np.zeros((1, STRIDE), dtype=np.uint8)
-    flat, floats = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float64)
-    code = np.zeros((0, 6), dtype=np.int64)
-    run_code(code, grid, grid.view(np.float64), mask, mask, grid, mask, grid, mask, flat, floats, grid, mask, 0)
