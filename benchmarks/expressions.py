@@ -25,8 +25,7 @@ from shoal.events.identity import Identity
 from shoal.events.schema import BY_NAME, Kind
 from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
-from shoal.expressions.machine.machine_kernel import warm
-from shoal.expressions.program import Program
+from shoal.expressions.program import Program, warm
 
 ROWS = 4_096
 IDENTITY = Identity(b"benchmark-key-16")

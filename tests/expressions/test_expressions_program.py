@@ -15,9 +15,10 @@ from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
+from shoal.expressions.machine import machine_kernel, text_kernel
 from shoal.expressions.machine.lower import Lowering
 from shoal.expressions.machine.texts import CHARACTERS, FILE_EXTENSION, URL_HOST, URL_PATH, URL_SCHEME
-from shoal.expressions.program import Program
+from shoal.expressions.program import Program, warm
 
 IDENTITY = Identity(b"0123456789abcdef")
 COLUMNS = {"ip": Kind.TEXT, "name": Kind.TEXT, "n": Kind.INT, "x": Kind.FLOAT, "b": Kind.BOOL, "t": Kind.TIME}
@@ -101,6 +102,30 @@ def test_arrays_that_are_given_are_filled() -> None:
     assert values.tolist() == [[2, 0] + [77] * 6, [1, 0] + [77] * 6]
     assert valid.tolist() == [[1, 0] + [77] * 6, [1, 0] + [77] * 6]
     assert program.kinds == (Kind.INT, Kind.BOOL)
+
+
+def test_arrays_that_are_parts_of_others_are_filled() -> None:
+    program = Program([compile_expression("n + 1", SCOPE)], LAYOUT, IDENTITY)
+    frame = Frame.of_rows([{"n": 1}, {"n": None}], LAYOUT, IDENTITY)
+    values, valid = np.full((2, 8), 77, np.int64), np.full((2, 8), 77, np.uint8)
+    program.run(frame, values[1:, 3:6], valid[1:, 3:6])
+    assert values[1].tolist() == [77, 77, 77, 2, 0, 77, 77, 77]
+    assert valid[1].tolist() == [77, 77, 77, 1, 0, 77, 77, 77]
+    assert (values[0] == 77).all()
+
+
+def test_after_warm_nothing_is_compiled() -> None:
+    """Neither texts of a message (memory that may not be written) nor one row bring another compilation."""
+    warm()
+    kernels = [machine_kernel.run_code, text_kernel.match_rows, text_kernel.part_rows, text_kernel.code_rows]
+    before = [len(kernel.signatures) for kernel in kernels]
+    program = Program([compile_expression("url_host(name) ILIKE 'a%'", SCOPE)], LAYOUT, IDENTITY)
+    table = pa.table({"name": ["http://b/", "http://A/"] * 50})
+    for size in (1, 2, 100):
+        frame = Frame.empty(LAYOUT, size)
+        frame.fill(table.slice(0, size), IDENTITY)
+        assert program.run(frame)[0][0].tolist() == [0, 1] * (size // 2) + [0] * (size % 2)
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 1000])

@@ -2,8 +2,8 @@
 """The machine's arithmetic and comparisons on integers and floats. Hot path.
 
 See `machine_kernel` for registers and truth values. `exp`, `ln`, `pow` and the sines are libm's, called one by one.
-The mean radius of the earth is that of IUGG (Moritz, Geodetic Reference System 1980, R1 = 6371.0088 km); the distance is
-the haversine formula (Sinnott, Sky and Telescope 68, 1984).
+The mean radius of the earth is that of IUGG (Moritz, Geodetic Reference System 1980, R1 = 6371.0088 km); the distance
+is the haversine formula (Sinnott, Sky and Telescope 68, 1984).
 """
 
 from __future__ import annotations
