@@ -27,7 +27,7 @@ def read(name: str) -> tuple[FileSource, list[Decoded], pa.Table]:
 
 
 def test_cloudtrail_lab() -> None:
-    source, parts, events = read("cloudtrail_s3_lab.ndjson.gz")
+    source, _, events = read("cloudtrail_s3_lab.ndjson.gz")
     assert source.formats == {"cloudtrail_s3_lab.ndjson.gz": "cloudtrail"}
     assert (events.num_rows, source.records_dead) == (30_477, 0)
     assert len(set(events.column("event_id").to_pylist())) == 23_981

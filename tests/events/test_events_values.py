@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from oracles.events_oracle import address, time_us
 
+from oracles.events_oracle import address, time_us
 from shoal.events.formats import values_kernel as kernel
 from shoal.events.formats.values import MAX_TIME_US, BadValue, parse_address, parse_time
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from shoal.events import framing_kernel as kernel
 from shoal.events.decode import MAX_LINE_BYTES
-from shoal.events.formats import framing_kernel as kernel
 
 _RECORDS = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
 _ARRAY = re.compile(rb"\s*\[")
