@@ -31,7 +31,7 @@ def test_times_are_those_of_the_standard_library(moment: datetime, between: str,
     expected = time_us(text)
     if 0 <= expected <= MAX_TIME_US:
         assert parse_time(text, zone_required=True) == expected
-        assert kernel_time(text) == expected
+        assert kernel_time(text) == (expected if moment.year >= 1970 else -1)  # the rarest case is left to Python
     else:
         with pytest.raises(BadValue) as caught:
             parse_time(text, zone_required=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoal import __version__
 from shoal.errors import InvalidInput, Problem, Where
 from shoal.events.formats.tables.ocsf import SEVERITIES
 from shoal.events.formats.tables.ocsf import VERSION as OCSF_VERSION
@@ -98,7 +99,7 @@ FINDING_KEYS = ("id", "time", "title", "description", "severity", "threat", "tie
 FINDING_LISTS = ("rules", "evidence", "actions")
 
 
-def ocsf_detection_finding(finding: Mapping[str, Any], version: str = "0") -> dict[str, Any]:
+def ocsf_detection_finding(finding: Mapping[str, Any], version: str = __version__) -> dict[str, Any]:
     """A finding as an OCSF 1.4 Detection Finding (class 2004, activity Create), ready for a JSON encoder.
 
     `finding` has: `id` text; `time` int64 microseconds UTC; `title`, `description` texts; `severity` one of
