@@ -361,8 +361,8 @@ def test_read_is_events_plus_facts_plus_labels_plus_dead(name: str, data: st.Dat
         for key in data.draw(st.lists(st.sampled_from(sorted(template)), max_size=3)):
             record[key] = data.draw(JSONS)
         for key in data.draw(st.lists(st.sampled_from(
-                ["requestParameters", "responseElements", "Parameters", "ModifiedProperties", "file", "actor", "Records",
-                 "ExtendedProperties", "AuditData"]), max_size=2)):  # fmt: skip
+                ["requestParameters", "responseElements", "Parameters", "ModifiedProperties", "file", "actor",
+                 "Records", "ExtendedProperties", "AuditData"]), max_size=2)):  # fmt: skip
             record[key] = data.draw(JSONS)
         lines.append(json.dumps(record).encode())
     lines += data.draw(st.lists(st.binary(max_size=12), max_size=3))
@@ -376,7 +376,9 @@ def test_read_is_events_plus_facts_plus_labels_plus_dead(name: str, data: st.Dat
 
 
 def test_every_mapping_names_columns_of_the_event_table() -> None:
-    from shoal.events.formats import cloudtrail_tables, m365_tables, ocsf_tables
+    from shoal.events.formats.tables import cloudtrail as cloudtrail_tables
+    from shoal.events.formats.tables import m365 as m365_tables
+    from shoal.events.formats.tables import ocsf as ocsf_tables
 
     tables = [*cloudtrail_tables.COLUMNS, *m365_tables.COLUMNS, *ocsf_tables.COLUMNS]
     for operations in (cloudtrail_tables.BY_OPERATION, m365_tables.BY_OPERATION):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from oracles.events_oracle import address, time_us
 
+from oracles.events_oracle import address, time_us
 from shoal.events.formats import values_kernel as kernel
 from shoal.events.formats.values import MAX_TIME_US, BadValue, parse_address, parse_time
 
@@ -31,7 +31,7 @@ def test_times_are_those_of_the_standard_library(moment: datetime, between: str,
     expected = time_us(text)
     if 0 <= expected <= MAX_TIME_US:
         assert parse_time(text, zone_required=True) == expected
-        assert kernel_time(text) == expected
+        assert kernel_time(text) == (expected if moment.year >= 1970 else -1)  # the rarest case is left to Python
     else:
         with pytest.raises(BadValue) as caught:
             parse_time(text, zone_required=True)
