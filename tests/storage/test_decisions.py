@@ -65,6 +65,14 @@ def test_it_is_cut_back_to_the_mark_of_the_store(tmp_path):
             assert (cut == 0) == (back == 40)
             assert seqs(log) == list(range(100 * back))
             assert log.cut_to(marks[back]) == 0
+            if back == 20:
+                log.append(table(2000))
+                after = log.sync()
+        if back == 20:
+            with open_log(tmp_path) as log:
+                assert log.mark == after
+                assert log.cut_to(after) == 0
+                assert log.cut_to(marks[20]) > 0
     with open_log(tmp_path) as log:
         log.append(table(0))
         again = log.sync()

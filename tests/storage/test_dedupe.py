@@ -176,6 +176,37 @@ def test_control_records_keep_their_seqs_free(tmp_path):
     assert found.next_seq == 6
 
 
+@pytest.mark.parametrize(("later", "verdict"), [(40, "duplicate"), (41, "new")])
+def test_the_hot_hour_includes_its_border(tmp_path, later, verdict):
+    writer = Writer(tmp_path)
+    assert writer.write([("a", 1, 0), ("a", 1, later)])[1][0] == verdict
+
+
+def test_the_first_entry_that_stays_in_the_table_is_found(tmp_path):
+    writer = Writer(tmp_path, horizon_us=72 * HOUR_US, hot_us=HOUR_US)
+    for hour in range(12):
+        again = [(f"h{hour - 1}-0", 0, (hour - 1) * 2 * HOUR_US)] if hour else []
+        first = writer.journal.next_seq
+        told = writer.write([*again, *((f"h{hour}-{i}", i, hour * 2 * HOUR_US + i) for i in range(1500))])
+        if hour:
+            assert told[0][:2] == ("duplicate", first)
+        writer.journal.seal()
+
+
+def test_a_far_row_behind_it_in_the_batch_does_not_hide_an_old_original(tmp_path):
+    writer = Writer(tmp_path)
+    writer.write([("a", 1, 0)])
+    writer.journal.seal()
+    writer.write([("b", 1, 200)])
+    writer.restart()
+    assert writer.index.stats().cold_files == 1
+    assert writer.write([("a", 1, 0), ("c", 1, 900), ("a", 1, 0)]) == [
+        ("duplicate", 2, 0),
+        ("new", 3, -1),
+        ("new", 4, -1),
+    ]
+
+
 def test_a_tick_moves_the_windows(tmp_path):
     writer = Writer(tmp_path)
     writer.write([("a", 1, 0)])

@@ -79,6 +79,14 @@ def test_nothing_is_left_in_the_files(tmp_path):
         assert form.encode() not in stored
 
 
+def test_several_texts_go_at_once(tmp_path):
+    with open_journal(tmp_path) as journal:
+        journal.append_events(events(range(3), account=pa.array(["b", "a", "c"])))
+        journal.erase({"a", "b"})
+        [frame] = journal.read()
+    assert frame.table["account"].to_pylist() == [IDENTITY.erased("b"), IDENTITY.erased("a"), "c"]
+
+
 def test_segments_without_the_text_stay_untouched(tmp_path):
     with open_journal(tmp_path) as journal:
         write_mixed(journal, 3)

@@ -219,6 +219,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
             with pytest.raises(Temporary, match="No space left"):
                 journal.sync()
         assert journal.synced_seq == 5
+        assert journal.segments[-1].path.stat().st_size == journal.position.offset
         assert journal.rows(np.array([6]))["event_id"].to_pylist() == ["e6"]
         assert journal.sync().next_seq == 7
     with open_journal(tmp_path) as journal:

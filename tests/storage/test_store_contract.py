@@ -133,6 +133,7 @@ def test_a_batch_fails_as_a_whole(opener):
 
 BAD = [
     (batch(3, 4), "starts with record 3; the store has decided up to 5"),
+    (batch(7, 8), "starts with record 7; the store has decided up to 5"),
     (batch(0, 5), "starts with record 0; the store has decided up to 5"),
     (batch(5, 4), "store.backwards"),
     (batch(5, 6, ledger={"files": {"raed": 1}}), "did you mean 'read'"),
@@ -203,7 +204,7 @@ def test_the_raw_file_is_ndjson_and_what_a_crash_left_is_overwritten(opener, tmp
     store.commit(batch(0, 0, dead=[Dead(raw="é\n".encode())]))
     path = tmp_path / "dead-letters.ndjson"
     with path.open("ab") as file:
-        file.write(b'{"half')
+        file.write(b'{"half' * 99)
     store.commit(batch(0, 0, dead=[Dead(offset=1, raw=b"\xff")]))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["offset"], line.get("raw"), line.get("raw_base64")) for line in lines] == [
