@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from oracles import simulate_oracle as oracle
 
+from oracles import simulate_oracle as oracle
 from shoal.errors import InvalidInput
 from shoal.events.schema import BY_NAME, Kind
 from shoal.simulate import TRUTH_EVENTS, TRUTH_LABELS, builtin_scenario, simulate, write_world
