@@ -123,16 +123,27 @@ def test_nothing_in_the_form_gives_an_attack_away(attacked):
     for column in ("session", "device", "actor", "link", "file", "account"):
         assert events[column].drop_nulls().str.len_chars().n_unique() == 1, column
     bad, good = events.filter(pl.col("harmful")), events.filter(pl.col("attack").is_null())
-    for column in ("user_agent", "client", "method", "permission", "domain", "country", "asn"):
+    for column in ("user_agent", "client", "method", "reason", "outcome", "permission", "domain", "country", "asn"):
         careful = bad.filter(~pl.col("attack").is_in(["farm-plain", "farm-proxied"])) if column == "domain" else bad
         strange = set(careful[column].drop_nulls()) - set(good[column].drop_nulls())
         assert not strange, (column, strange)
     for kind in set(bad["type"]):
         if kind in ("file.renamed", "file.deleted"):
             continue
-        filled = {c for c in bad.columns if bad.filter(pl.col("type") == kind)[c].null_count() == 0}
-        usual = {c for c in good.columns if good.filter(pl.col("type") == kind)[c].null_count() == 0}
+        ours, theirs = bad.filter(pl.col("type") == kind), good.filter(pl.col("type") == kind)
+        filled = {c for c in ours.columns if ours[c].null_count() == 0}
+        usual = {c for c in theirs.columns if theirs[c].null_count() == 0}
         assert usual - {"attack", "kind", "harmful"} <= filled, kind
+    sent = bad.filter(pl.col("type") == "link.created")["file_name"].str.split(".").list.last()
+    assert set(sent) <= set(good.filter(pl.col("type") == "file.uploaded")["file_name"].str.split(".").list.last())
+    gaps = events.filter(pl.col("type").is_in(["login.succeeded", "session.started"])).sort("time")
+    gaps = (
+        gaps.filter(pl.col("session").is_not_null())
+        .group_by("session")
+        .agg((pl.col("time").last() - pl.col("time").first()).alias("gap"), pl.col("harmful").last())
+    )
+    by = {bool(k[0]): v["gap"] for k, v in gaps.filter(pl.col("gap").is_between(1, 1_000_000)).group_by("harmful")}
+    assert by[True].mean() == pytest.approx(by[False].mean(), rel=0.15)
     lows = (bad["time"] % 1_000_000 == 0).mean()
     assert lows < 0.001
 

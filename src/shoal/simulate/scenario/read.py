@@ -76,7 +76,7 @@ def parse_scenario(text: str, file: str = "<scenario>") -> Scenario:
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                where = Where(file, event.start_mark.line + 1)
+                where = Where(file, event.start_mark.line + 1 if event.start_mark else 0)
                 raise InvalidInput(Problem("scenario.yaml", "nested too deeply", where, allowed=f"{MAX_DEPTH} levels"))
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
