@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import simulate_oracle as oracle
 
+from oracles import simulate_oracle as oracle
 from shoal.simulate.draws import generator, mix, pick, ragged, rank_within, running, unit
 from shoal.simulate.render import hex_texts
 

@@ -200,6 +200,9 @@ def odd_scenarios(draw):
             more = f", origin: {draw(st.sampled_from(FROM))}, tool: {draw(st.sampled_from(TOOLS))}"
         if kind == "account_takeover":
             more += f", near: {draw(st.sampled_from(['anywhere', 'country', 'city', 'network']))}, token: {draw(share)}"
+            more += f", victims: 30, share_out: {draw(share)}, exfiltrate: {draw(share)}"
+        if kind in ("credential_stuffing", "password_spraying"):
+            more += f", attempts: {draw(st.sampled_from([1, 300]))}, hit_rate: {draw(share)}, use_rate: 1, share_out: 1"
         if kind in ("phishing", "malware"):
             more += f", fresh: {draw(share)}, visits: 5"
         start = draw(st.sampled_from([0, 0.5, 0.99]))

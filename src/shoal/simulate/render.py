@@ -96,6 +96,16 @@ def _quantiles() -> Floats:
     return np.array([normal.inv_cdf((k + 0.5) / 4096) for k in range(4096)])
 
 
+_EXTENSION_STEPS = np.searchsorted(
+    np.cumsum([e[1] for e in EXTENSIONS]) / sum(e[1] for e in EXTENSIONS), (np.arange(4096) + 0.5) / 4096
+).astype(np.int64)
+
+
+def extension_of(file: Ints, seed: int) -> Ints:
+    """The kind of each file, as an index into `EXTENSIONS`: it follows from the file's code."""
+    return np.take(_EXTENSION_STEPS, (mix(file, seed * 8 + 17) & np.uint64(4095)).astype(np.int64))
+
+
 class Renderer:
     """Holds the pools of one world."""
 
@@ -114,9 +124,6 @@ class Renderer:
         self.clients = pa.array([c.client for c in CLIENTS for _ in range(VERSIONS)], pa.string())
         self.domains = pa.array(people.domains, pa.string())
         self.names = pa.array([f"{s}.{e[0]}" for s in STEMS for e in EXTENSIONS], pa.string())
-        weights = np.array([e[1] for e in EXTENSIONS])
-        steps = np.searchsorted(np.cumsum(weights) / weights.sum(), (np.arange(4096) + 0.5) / 4096)
-        self.ext_of = steps.astype(np.int64)
         base = np.array([np.log(e[2]) for e in EXTENSIONS])
         sigma = np.array([e[3] for e in EXTENSIONS])
         self.size_of = np.maximum(np.exp(base[:, None] + sigma[:, None] * _quantiles()[None, :]), 16).astype(np.int64)
@@ -186,7 +193,7 @@ class Renderer:
         named = held & _IS_NAMED[kind]
         names = np.where(part["name"] >= 0, part["name"], file)
         form = mix(names, salt + 17)
-        ext = self.ext_of[(mix(file, salt + 17) & np.uint64(4095)).astype(np.int64)]
+        ext = extension_of(file, self.seed)
         stem = ((form >> np.uint64(12)) % np.uint64(len(STEMS))).astype(np.int64)
         codes = np.where(named, stem * len(EXTENSIONS) + ext, -1)
         texts = _taken(self.names, codes)

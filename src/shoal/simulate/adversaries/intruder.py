@@ -130,7 +130,8 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
     first = int(entries.time[at].min())
     created = first - micros(rng.exponential(20 * 3600, drops) + 600)
     created = np.maximum(created, stage.scenario.start + SECOND)
-    address = stage.pool("vpn", drops)[rng.integers(0, max(1, min(drops, stage.book.vpn.size)), drops) % drops]
+    exits = stage.pool("vpn", drops)  # perhaps fewer than that
+    address = exits[rng.integers(0, len(exits), drops)]
     drop = stage.accounts(created, address)
     device, agent = stage.codes(drops), stage.agents("common", drops)
     who = {

@@ -8,10 +8,11 @@ import numpy as np
 
 from shoal.simulate.adversaries.intruder import Entries, login_rows, recover
 from shoal.simulate.adversaries.stage import Stage
-from shoal.simulate.catalogue import STEMS
+from shoal.simulate.catalogue import EXT
 from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, median_counts, micros, ragged
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.honest.links import plan_visits, report_rows, visit_rows
+from shoal.simulate.render import LIBRARY_BITS, extension_of
 from shoal.simulate.rows import Rows, length, rows, take
 
 _PHISHING_NAMES = ("pdf", "html", "docx", "pdf")
@@ -50,12 +51,9 @@ def _plan(
     wait = (rng.exponential(max(spec.age_days, 1e-4), len(group)) * DAY).astype(np.int64)
     made = np.maximum(since[group] + wait, since[group] + (place + 1) * 3 * MINUTE)
     size, owner = len(group), who["actor"][group]
-    stems, ends = rng.integers(0, len(STEMS), size).tolist(), rng.integers(0, len(endings), size).tolist()
-    names = [f"={STEMS[stem]}.{endings[end]}" for stem, end in zip(stems, ends, strict=True)]
-    suffix = np.array([stage.suffix(name) for name in names], dtype=np.int64)
-    file = file_code(owner, 5000 + place + rng.integers(0, 1 << 20, size))
+    file = _files(stage, owner, endings)
     content = contents(size)
-    shared = {"owner": owner, "file": file, "content": content, "suffix": suffix}
+    shared = {"owner": owner, "file": file, "content": content}
     acts = take(who, group)
     link = stage.codes(size)
     out.append(
@@ -68,13 +66,23 @@ def _plan(
         download_share=spec.download_share, mates=0.03, no_referrer=spec.no_referrer,
     )  # fmt: skip
     visits = visit_rows(rng, stage.presence, None, plan)
-    visits["suffix"] = suffix[visits["link"] - link[0]].astype(np.int32) if size else np.zeros(0, np.int32)
     reports = report_rows(rng, take(visits, rng.random(length(visits)) < spec.report_rate), reasons)
     for part in (visits, reports):  # honest people did this: it belongs to the attack, but harms nobody else
         part["mark"] = np.full(length(part), stage.mark, np.int8)
         part["harmful"] = np.zeros(length(part), np.int8)
     _label(stage, link, made, content, owners)
     return [*out, visits, reports]
+
+
+def _files(stage: Stage, owner: Ints, endings: tuple[str, ...]) -> Ints:
+    """A file of each owner whose kind is one of `endings`: name and size are then like those of honest files."""
+    out = []
+    for account in owner.tolist():
+        ending = EXT[endings[int(stage.rng.integers(0, len(endings)))]]
+        tried = file_code(np.full(8192, account), stage.rng.integers(5000, 1 << LIBRARY_BITS, 8192))
+        fit = np.flatnonzero(extension_of(tried, stage.seed) == ending)
+        out.append(int(tried[fit[0]] if len(fit) else tried[0]))
+    return np.array(out, dtype=np.int64)
 
 
 def _label(stage: Stage, link: Ints, made: Ints, content: Ints, owners: Entries) -> None:

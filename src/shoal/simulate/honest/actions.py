@@ -117,7 +117,7 @@ def share_rows(rng: np.random.Generator, presence: Presence, time: Ints, who: Ro
     people, account = presence.people, who["actor"].astype(np.int64)
     away = rng.random(len(time)) < outside
     recipient = np.where(away, rng.integers(0, people.settled, len(time)), people.mates(rng, account))
-    kept = recipient != account
+    kept = (recipient != account) & (people.created[recipient] < time)
     recipient, time, who, account = recipient[kept], time[kept], take(who, kept), account[kept]
     same_org = (people.org[recipient] == people.org[account]) & (people.org[account] >= 0)
     external = ~same_org & (people.group[recipient] != people.group[account])

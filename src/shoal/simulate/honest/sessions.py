@@ -14,7 +14,7 @@ from shoal.simulate.catalogue import CODE
 from shoal.simulate.draws import DAY, HOUR, SECOND, Bools, Floats, Ints, micros, pick, ragged, running
 from shoal.simulate.honest.presence import Presence, is_weekday, program_family
 from shoal.simulate.people import DEVICES, agent_code, device_code
-from shoal.simulate.rows import Rows, rows
+from shoal.simulate.rows import Rows, rows, take
 from shoal.simulate.scenario import Failures, Scenario
 
 THROWAWAY = 1 << 60
@@ -257,10 +257,23 @@ def _challenges(
         rows("challenge.passed", table.start[at] - micros(rng.uniform(0.2, 3, len(at))), **shared, outcome="success")
     )
     failed = rng.random(len(at)) < odds.challenge_failed
-    some = {name: column[failed] for name, column in shared.items()}
-    out.append(
-        rows(
-            "challenge.failed", begun[failed] + micros(rng.uniform(3, 9, int(failed.sum()))), **some, outcome="failure"
-        )
-    )
-    return out
+    some = take(shared, failed)
+    wrong = begun[failed] + micros(rng.uniform(3, 9, int(failed.sum())))
+    out.append(rows("challenge.failed", wrong, **some, outcome="failure"))
+    return out + _abandoned(rng, shared, table.start[at], odds.challenge_abandoned)
+
+
+def _abandoned(rng: np.random.Generator, shared: Rows, start: Ints, odds: float) -> list[Rows]:
+    """Challenges given up (the telephone is in the other room), some minutes before the try that succeeds."""
+    left = rng.random(len(start)) < odds
+    some = take(shared, left)
+    issued = start[left] - micros(rng.uniform(120, 900, int(left.sum())))
+    wrong = rng.random(len(issued)) < 0.4
+    end = issued + micros(rng.uniform(15, 100, len(issued)))
+    reason = np.where(wrong, CODE["reason"]["challenge_failed"], CODE["reason"]["challenge_abandoned"])
+    seen = {name: some[name] for name in ("account", "device", "address", "agent")}
+    return [
+        rows("challenge.issued", issued, **some),
+        rows("challenge.failed", end[wrong], **take(some, wrong), outcome="failure"),
+        rows("login.failed", end, **seen, method="password", outcome="failure", reason=reason),
+    ]

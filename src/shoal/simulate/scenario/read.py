@@ -22,6 +22,7 @@ from shoal.simulate.scenario.adversaries import ADVERSARIES
 from shoal.simulate.scenario.schema import SCENARIO_VERSION, Scenario
 
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 20
 _TAGGED: Mapping[str, Mapping[str, type[Any]]] = {"adversaries": ADVERSARIES}
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _MISSING = object()
@@ -70,6 +71,13 @@ def read_scenario(path: Path) -> Scenario:
 def parse_scenario(text: str, file: str = "<scenario>") -> Scenario:
     """The scenario in a text. Raises `InvalidInput` with all problems together (slugs `scenario.*`)."""
     try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                where = Where(file, event.start_mark.line + 1 if event.start_mark else 0)
+                raise InvalidInput(Problem("scenario.yaml", "nested too deeply", where, allowed=f"{MAX_DEPTH} levels"))
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
@@ -77,8 +85,6 @@ def parse_scenario(text: str, file: str = "<scenario>") -> Scenario:
         raise InvalidInput(Problem("scenario.yaml", f"not YAML: {detail}", Where(file, line))) from None
     except yaml.YAMLError as error:
         raise InvalidInput(Problem("scenario.yaml", f"not YAML: {error}".split("\n")[0], Where(file))) from None
-    except RecursionError:
-        raise InvalidInput(Problem("scenario.yaml", "nested too deeply", Where(file))) from None
     reader = _Reader(file)
     scenario = reader.object(root, Scenario, "") if root is not None else None
     if root is None:

@@ -159,6 +159,7 @@ class Failures:
     challenge_share: float = fraction(0.35, "share of logins of accounts with a second factor that are challenged")
     challenge_new_device: float = fraction(0.5, "share of other logins from a new device that are challenged by e-mail")
     challenge_failed: float = fraction(0.04, "share of honest challenges that fail once")
+    challenge_abandoned: float = fraction(0.04, "share of honest challenges given up, and passed at a later try")
 
 
 @dataclass(frozen=True)
