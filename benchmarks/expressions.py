@@ -160,10 +160,16 @@ def main(arguments: list[str] | None = None) -> None:
     different = _differences(frame.select(rules), values, valid)
 
     matched = int((values & valid).sum())
-    print(f"{len(expressions)} rules over {len(FEATURE_KINDS)} features and {len(EVENT_COLUMNS)} event columns, {ROWS:,} rows")
-    print(f"  machine compiled or loaded in {warm_s:.2f} s; rules compiled in {compile_s * 1e3:.0f} ms; {matched:,} matches")
+    print(
+        f"{len(expressions)} rules over {len(FEATURE_KINDS)} features and {len(EVENT_COLUMNS)} event columns, {ROWS:,} rows"
+    )
+    print(
+        f"  machine compiled or loaded in {warm_s:.2f} s; rules compiled in {compile_s * 1e3:.0f} ms; {matched:,} matches"
+    )
     print(f"  {'':12} {'one row, µs':>14} {'batch, µs a row':>17}")
-    print(f"  {'Shoal':12} {one_us:14.1f} {batch_us:17.3f}   (goals 30 and 0.25; rows with texts not seen before {cold_us:.1f})")
+    print(
+        f"  {'Shoal':12} {one_us:14.1f} {batch_us:17.3f}   (goals 30 and 0.25; rows with texts not seen before {cold_us:.1f})"
+    )
     print(f"  {'Polars':12} {polars_one_us:14.1f} {polars_batch_us:17.3f}   (values that differ: {different})")
     figures = {
         "rules40_one_row_us": round(one_us, 2),

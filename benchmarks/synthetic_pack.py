@@ -66,7 +66,9 @@ FEATURES_45: list[dict[str, object]] = [
     _feature("link.reports_24h", "count", "link", window_s=DAY, where="type = 'abuse.reported'"),
     _feature("domain.links_24h", "distinct", "domain", window_s=DAY, value="link"),
     _feature(
-        "account.fail_ratio", "derived", expression='"account.fails_24h" / ("account.fails_24h" + "account.logins_1h" + 1)'
+        "account.fail_ratio",
+        "derived",
+        expression='"account.fails_24h" / ("account.fails_24h" + "account.logins_1h" + 1)',
     ),
     _feature("account.bytes_per_file", "derived", expression="account.bytes_24h / nullif(account.downloads_24h, 0)"),
 ]
@@ -89,7 +91,10 @@ RULES_40: list[tuple[str, str]] = [
     ("guessing.one_account", "type = 'login.failed' AND account.fails_10m >= 12 AND account.ips_1h <= 2"),
     ("guessing.spread", "account.fails_24h >= 20 AND account.ips_24h >= 10"),
     ("guessing.hit", "type = 'login.succeeded' AND account.fails_10m >= 6 AND NOT account.knows_device"),
-    ("takeover.impossible_travel", "type = 'login.succeeded' AND account.speed_kmh > 1200 AND account.countries_24h > 1"),
+    (
+        "takeover.impossible_travel",
+        "type = 'login.succeeded' AND account.speed_kmh > 1200 AND account.countries_24h > 1",
+    ),
     ("takeover.new_everything", "type = 'login.succeeded' AND NOT account.knows_device AND NOT account.knows_network"),
     ("takeover.country", "type = 'login.succeeded' AND country <> account.last_country AND account.age > 30 * 86400"),
     ("takeover.rare_network", "account.network_share < 0.02 AND NOT account.knows_device AND type = 'session.started'"),

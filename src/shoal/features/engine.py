@@ -75,18 +75,20 @@ class FeatureEngine:
         folder: Path | None = None,
         pair_cap: int = 4096,
         lifetime_s: int = 400 * 86_400,
+        piece_bits: int | None = None,
     ) -> None:
         """Compile `definitions` against the event columns of `layout`; raises `InvalidInput` with all problems.
 
         `history_complete`: everything that ever happened to the keys is in the stream (finite files, tests).
         `folder`: where the log of live events is mapped, for this engine alone; None keeps it in memory. `pair_cap`:
         live pairs a key may have before its distinct counts move to a sketch. `lifetime_s`: how long lifetime state
-        of an idle key lives.
+        of an idle key lives. `piece_bits`: size of the log's pieces (2^piece_bits records), by default fit for the place.
         """
         _check_options(definitions, pair_cap, lifetime_s)
         self.definitions = tuple(definitions)
         self.layout, self.identity, self._lists = layout, identity, dict(lists or {})
         self.history_complete, self._folder = history_complete, folder
+        self._piece_bits = piece_bits
         self._options = {"pair_cap": pair_cap, "lifetime_s": lifetime_s}
         whole = Plan(definitions, layout, frozenset(self._lists))
         self.names = tuple(one.id for one in self.definitions)
@@ -106,7 +108,7 @@ class FeatureEngine:
         folder = None if self._folder is None else self._folder / f"part-{number}"
         flags = [complete] * len(definitions)
         return Part(definitions, outputs, self.layout, self.identity, self._lists, complete=flags,
-                    options=self._options, folder=folder)  # fmt: skip
+                    options=self._options, folder=folder, piece_bits=self._piece_bits)  # fmt: skip
 
     def update(
         self, frame: Frame, stamps: Stamps, values: Values | None = None, valid: Valid | None = None
@@ -206,7 +208,9 @@ class FeatureEngine:
         wanted: list[tuple[list[FeatureDefinition], list[int | None]]] = []
         for saved in manifest["parts"]:
             known = [definition_of(body) for body in saved["definitions"]]
-            wanted.append((known, [self._match(old.id, name, waiting) for old, name in zip(known, saved["hashes"], strict=True)]))
+            wanted.append(
+                (known, [self._match(old.id, name, waiting) for old, name in zip(known, saved["hashes"], strict=True)])
+            )
         if waiting and not new_partial:
             hint = "replay the journal from its start, or start the new ones as partial"
             refuse_problems([

@@ -56,10 +56,11 @@ class Part:
         complete: Sequence[bool],
         options: Mapping[str, int],
         folder: Path | None,
+        piece_bits: int | None = None,
     ) -> None:
         self.plan = Plan(definitions, layout, frozenset(lists))
         self.state = State(
-            self.plan, identity.id_of("features"), options["pair_cap"], options["lifetime_s"] * US, folder
+            self.plan, identity.id_of("features"), options["pair_cap"], options["lifetime_s"] * US, folder, piece_bits
         )
         self.since: list[int | None] = [None] * len(definitions)
         self.complete = list(complete)

@@ -67,14 +67,14 @@ def definition_of(body: Mapping[str, Any]) -> FeatureDefinition:
 def _save_log(state: State, folder: Path, prefix: str) -> dict[str, dict[str, int]]:
     files: dict[str, dict[str, int]] = {}
     head, size = int(state.words[D.HEAD]), int(state.words[D.REC_BYTES])
-    first = state.tail >> D.CHUNK_BITS
+    first = state.tail >> state.piece_bits
     for number, piece in sorted(state.pieces.items()):
-        used = min(max(head - (number << D.CHUNK_BITS), 0), D.CHUNK) * size
+        used = min(max(head - (number << state.piece_bits), 0), (1 << state.piece_bits)) * size
         if number < first or used == 0:
             continue
         target = folder / f"{prefix}log-{number:012d}.bin"
         name = target.name
-        full = used == D.CHUNK * size
+        full = used == (1 << state.piece_bits) * size
         if full and piece.path is not None:
             piece.sync()
             if piece.crc is None:
@@ -107,6 +107,7 @@ def _save_part(part: Part, folder: Path, prefix: str) -> dict[str, Any]:
         "fingerprint": part.fingerprint,
         "header": [int(words[field]) for field in _HEADER],
         "spaces": spaces,
+        "piece_bits": state.piece_bits,
         "tails": [int(words[start + k * D.WINDOW_WORDS + D.W_TAIL]) for k in range(count)],
         "files": files,
     }
@@ -165,19 +166,28 @@ def _read(folder: Path, name: str, files: Mapping[str, Mapping[str, int]]) -> np
     return np.frombuffer(data, dtype=np.uint8)[: expected["bytes"]]
 
 
-def _load_log(state: State, folder: Path, prefix: str, files: Mapping[str, Mapping[str, int]]) -> None:
-    head = int(state.words[D.HEAD])
-    first, last = state.tail >> D.CHUNK_BITS, (head - 1) >> D.CHUNK_BITS
-    for number in range(first, last + 1) if head > state.tail else range(0):
-        data = _read(folder, f"{prefix}log-{number:012d}.bin", files)
-        piece: Piece = state.add_piece(number)
-        piece.bytes[: len(data)] = data
-    if int(state.words[D.LOG_LIMIT]) != D.FAR:
-        held = bool(state.pieces)
-        state.words[D.LOG_LIMIT] = (max(state.pieces) + 1) << D.CHUNK_BITS if held else head >> D.CHUNK_BITS << D.CHUNK_BITS
-        if not held and head & (D.CHUNK - 1):
-            state.add_piece(head >> D.CHUNK_BITS)
-            state.words[D.LOG_LIMIT] += D.CHUNK
+def _load_log(state: State, folder: Path, prefix: str, saved: Mapping[str, Any]) -> None:
+    """Bring back the live records, into pieces of this state's own size."""
+    head, tail = int(state.words[D.HEAD]), state.tail
+    size, bits, theirs = int(state.words[D.REC_BYTES]), state.piece_bits, int(saved["piece_bits"])
+    if int(state.words[D.LOG_LIMIT]) == D.FAR:
+        return
+    for number in range(tail >> theirs, ((head - 1) >> theirs) + 1) if head > tail else range(0):
+        data = _read(folder, f"{prefix}log-{number:012d}.bin", saved["files"])
+        first, stop = number << theirs, (number << theirs) + len(data) // size
+        position = max(first, tail >> bits << bits)
+        while position < stop:
+            target = position >> bits
+            piece = state.pieces[target] if target in state.pieces else state.add_piece(target)
+            offset = position - (target << bits)
+            count = min((1 << bits) - offset, stop - position)
+            source = data[(position - first) * size : (position - first + count) * size]
+            piece.bytes[offset * size : (offset + count) * size] = source
+            position += count
+    current = head >> bits
+    if current not in state.pieces and head & ((1 << bits) - 1):
+        state.add_piece(current)
+    state.words[D.LOG_LIMIT] = (current + (current in state.pieces)) << bits
 
 
 def load_part(part: Part, folder: Path, number: int, saved: Mapping[str, Any]) -> None:
@@ -203,7 +213,5 @@ def load_part(part: Part, folder: Path, number: int, saved: Mapping[str, Any]) -
         if space in state.tables:
             state.tables[space][:] = 0
             rebuild(state.d, space)
-    _load_log(state, folder, prefix, files)
+    _load_log(state, folder, prefix, saved)
     part.since, part.complete = list(saved["since"]), list(saved["complete"])
-
-

@@ -20,6 +20,9 @@ from shoal.features.plan import Plan
 
 Bytes = npt.NDArray[np.uint8]
 _LOAD = 0.7
+PIECE_BITS_MEMORY = 13
+PIECE_BITS_FILE = 18
+"""Records in a piece of the log, as a power of two: small where memory counts, larger where files and maps do."""
 _FIRST_ROWS = 2 * D.TILE
 
 
@@ -29,10 +32,9 @@ def address_of(array: npt.NDArray[np.generic]) -> int:
 
 
 class Piece:
-    """One piece of the log: `CHUNK` records, in memory or mapped from a file."""
+    """One piece of the log: `size` bytes, in memory or mapped from a file."""
 
-    def __init__(self, record_bytes: int, path: Path | None) -> None:
-        size = record_bytes * D.CHUNK
+    def __init__(self, size: int, path: Path | None) -> None:
         self.path = path
         self.crc: int | None = None
         """Checksum of a full piece, once a snapshot has made it."""
@@ -66,7 +68,9 @@ class Piece:
 class State:
     """All memory of one engine. `d` is the descriptor's address, as kernels take it."""
 
-    def __init__(self, plan: Plan, seed: int, pair_cap: int, lifetime_us: int, folder: Path | None) -> None:
+    def __init__(
+        self, plan: Plan, seed: int, pair_cap: int, lifetime_us: int, folder: Path | None, piece_bits: int | None = None
+    ) -> None:
         self.plan = plan
         self.folder = folder
         self.words: npt.NDArray[np.int64] = plan.table.copy()
@@ -89,6 +93,10 @@ class State:
         self._set_template(self.pools[1], self._sketch_template())
         self.grow_rows(self.pools[0], D.TILE * int(self.words[D.NODES_PER_EVENT]))
         self.grow_rows(self.pools[1], int(self.words[D.SKETCHES_PER_EVENT]))
+        if piece_bits is None:
+            piece_bits = PIECE_BITS_MEMORY if folder is None else PIECE_BITS_FILE
+        self.piece_bits = piece_bits
+        self.words[D.LOG_BITS] = piece_bits
         self.pieces: dict[int, Piece] = {}
         self._ring = np.zeros(0, dtype=np.int64)
         if folder is not None:
@@ -157,7 +165,7 @@ class State:
         self._ring = np.zeros(size, dtype=np.int64)
         for number, piece in self.pieces.items():
             self._ring[number & (size - 1)] = address_of(piece.bytes)
-        self.words[D.CHUNKS], self.words[D.CHUNK_MASK] = address_of(self._ring), size - 1
+        self.words[D.PIECES], self.words[D.PIECE_MASK] = address_of(self._ring), size - 1
 
     def path_of(self, number: int) -> Path | None:
         """The file of a piece of the log, None in memory."""
@@ -168,15 +176,15 @@ class State:
         self.release()
         if len(self.pieces) + 1 >= len(self._ring):
             self._set_ring(2 * len(self._ring))
-        piece = Piece(int(self.words[D.REC_BYTES]), self.path_of(number))
+        piece = Piece(int(self.words[D.REC_BYTES]) << self.piece_bits, self.path_of(number))
         self.pieces[number] = piece
         self._ring[number & (len(self._ring) - 1)] = address_of(piece.bytes)
         return piece
 
     def _extend_log(self) -> None:
-        number = int(self.words[D.LOG_LIMIT]) >> D.CHUNK_BITS
+        number = int(self.words[D.LOG_LIMIT]) >> self.piece_bits
         self.add_piece(number)
-        self.words[D.LOG_LIMIT] = (number + 1) << D.CHUNK_BITS
+        self.words[D.LOG_LIMIT] = (number + 1) << self.piece_bits
 
     @property
     def tail(self) -> int:
@@ -187,7 +195,7 @@ class State:
 
     def release(self) -> None:
         """Let go the pieces of the log that all tails have passed."""
-        first = self.tail >> D.CHUNK_BITS
+        first = self.tail >> self.piece_bits
         for number in [n for n in self.pieces if n < first]:
             self.pieces.pop(number).close()
 

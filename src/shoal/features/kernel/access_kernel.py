@@ -1,5 +1,8 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
+# ruff: noqa: ARG001 - an intrinsic's signature is Numba's
 """Raw memory for the feature kernels: typed loads and stores at 64-bit addresses, prefetch, mixing. Hot path.
+
+All integers are int64 in registers, whatever their width in memory, so that no kernel is compiled twice.
 
 The kernels see all state through one int64 array of addresses, lengths and counters (the descriptor, `plan.py`), so
 that one compiled kernel drives any set of features and another kernel could drive the same state. Nothing here checks
@@ -19,37 +22,58 @@ def _pointer(builder, address, kind):
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _load(width, result):
+def _load(bits, signed):
     def typed(typingctx, address):
         def generate(context, builder, signature, args):
-            return builder.load(_pointer(builder, args[0], width), align=width_bytes)
+            word = builder.load(_pointer(builder, args[0], ir.IntType(bits)), align=min(bits // 8, 4))
+            if bits == 64:
+                return word
+            return (builder.sext if signed else builder.zext)(word, ir.IntType(64))
 
-        return result(types.int64), generate
+        return types.int64(types.int64), generate
 
-    width_bytes = 4 if isinstance(width, ir.DoubleType) else min(width.width // 8, 4)
     return typed
 
 
-def _store(width, kind):
+def _store(bits):
     def typed(typingctx, address, value):
         def generate(context, builder, signature, args):
-            builder.store(args[1], _pointer(builder, args[0], width), align=width_bytes)
+            word = args[1] if bits == 64 else builder.trunc(args[1], ir.IntType(bits))
+            builder.store(word, _pointer(builder, args[0], ir.IntType(bits)), align=min(bits // 8, 4))
             return context.get_dummy_value()
 
-        return types.void(types.int64, kind), generate
+        return types.void(types.int64, types.int64), generate
 
-    width_bytes = 4 if isinstance(width, ir.DoubleType) else min(width.width // 8, 4)
     return typed
 
 
-load64 = intrinsic(_load(ir.IntType(64), types.int64))
-load32 = intrinsic(_load(ir.IntType(32), types.int32))
-load8 = intrinsic(_load(ir.IntType(8), types.uint8))
-loadf = intrinsic(_load(ir.DoubleType(), types.float64))
-store64 = intrinsic(_store(ir.IntType(64), types.int64))
-store32 = intrinsic(_store(ir.IntType(32), types.int32))
-store8 = intrinsic(_store(ir.IntType(8), types.uint8))
-storef = intrinsic(_store(ir.DoubleType(), types.float64))
+load64 = intrinsic(_load(64, True))
+load32 = intrinsic(_load(32, True))
+load8 = intrinsic(_load(8, False))
+store64 = intrinsic(_store(64))
+store32 = intrinsic(_store(32))
+store8 = intrinsic(_store(8))
+
+
+@intrinsic
+def loadf(typingctx, address):
+    """The double at an address."""
+
+    def generate(context, builder, signature, args):
+        return builder.load(_pointer(builder, args[0], ir.DoubleType()), align=4)
+
+    return types.float64(types.int64), generate
+
+
+@intrinsic
+def storef(typingctx, address, value):
+    """Put a double at an address."""
+
+    def generate(context, builder, signature, args):
+        builder.store(args[1], _pointer(builder, args[0], ir.DoubleType()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float64), generate
 
 
 @intrinsic

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from numba import int32, njit
+from numba import njit
 
 from shoal.features.descriptor import (
     A_AS_OF,
@@ -335,7 +335,7 @@ def _update_windows(d, i, t, as_of):
             row = row_of(d, space, slot)
             cell = row + get(d, op + OP_CELL)
             if code == U_COUNT32:
-                store32(cell, int32(load32(cell) + 1))
+                store32(cell, load32(cell) + 1)
             elif code == U_SUM:
                 store64(cell, load64(cell) + get(d, get(d, op + OP_A) + V_NOW))
             elif code == U_PAIR_WINDOW or code == U_PAIR_BUCKET:
@@ -364,7 +364,7 @@ def _update_extreme(d, op, i, row, cell):
     has = row + get(d, op + OP_C)
     if load32(has) == 0 or beats(bits, load64(cell), flags & 1, flags & 2):
         store64(cell, bits)
-        store32(has, int32(1))
+        store32(has, 1)
 
 
 @njit(cache=True, nogil=True)
@@ -413,7 +413,7 @@ def _append(d, t, as_of):
     else:
         for k in range((logged + 31) >> 5):
             bits = get(d, conds + (k >> 1)) >> (32 * (k & 1))
-            store32(record + get(d, O_LOG_CONDS) + 4 * k, int32(bits))
+            store32(record + get(d, O_LOG_CONDS) + 4 * k, bits)
     store64(record, word)
     for number in range(get(d, N_KEY)):
         space = get(d, O_SPACE) + number * SPACE_WORDS
@@ -421,11 +421,11 @@ def _append(d, t, as_of):
         if place >= 0:
             slot = load64(get(d, space + S_SLOTS) + 8 * t)
             counted = slot >= 0 and _any_of(d, t, get(d, space + K_GMASK))
-            store32(record + place, int32(slot if counted else -1))
+            store32(record + place, slot if counted else -1)
     op = get(d, O_WUP)
     for _ in range(get(d, N_WUP)):
         if get(d, op + OP_CODE) == U_PAIR_WINDOW:
-            store32(record + get(d, get(d, op + OP_A) + P_WORD), int32(get(d, op + OP_B)))
+            store32(record + get(d, get(d, op + OP_A) + P_WORD), get(d, op + OP_B))
         op += OP_WORDS
     at = get(d, O_VALUE)
     for _ in range(get(d, N_VALUE)):
@@ -434,7 +434,7 @@ def _append(d, t, as_of):
             if get(d, at + V_BYTES) == 8:
                 store64(record + place, get(d, at + V_NOW))
             else:
-                store32(record + place, int32(get(d, at + V_NOW)))
+                store32(record + place, get(d, at + V_NOW))
         at += VALUE_WORDS
     put(d, HEAD, head + 1)
 
@@ -501,5 +501,3 @@ def advance(d, as_of, rows):
     put(d, NOW, as_of)
     expire(d, as_of)
     sweep(d, rows)
-
-

@@ -12,7 +12,7 @@ sketch, so the two stay disjoint and the count is their sum. When the sketch's l
 
 from __future__ import annotations
 
-from numba import int32, njit
+from numba import njit
 
 from shoal.features.kernel.access_kernel import get, load32, load64, put, store32, store64
 from shoal.features.descriptor import (
@@ -56,13 +56,13 @@ def _tail(d, window):
 
 @njit(cache=True, nogil=True)
 def _add32(at, amount):
-    store32(at, int32(load32(at) + amount))
+    store32(at, load32(at) + amount)
 
 
 @njit(cache=True, nogil=True)
 def _start_sketch(d, row, cell):
     sketch = take(d, get(d, SKETCHES))
-    store32(row + cell, int32(sketch))
+    store32(row + cell, sketch)
     return sketch
 
 
@@ -72,7 +72,7 @@ def drop_sketch(d, row, cell):
     sketch = load32(row + cell)
     if sketch >= 0:
         give(d, get(d, SKETCHES), sketch)
-        store32(row + cell, int32(-1))
+        store32(row + cell, -1)
 
 
 @njit(cache=True, nogil=True)
@@ -97,12 +97,12 @@ def pair_window_update(d, space, row, ident, slot, head):
         pair = row_of(d, space, slot)
         newest = load64(pair + ROW_MARK)
     live = newest >= _tail(d, get(d, longest + PW_WINDOW))
-    sketch = load32(row + keeps_sketch) if keeps_sketch >= 0 else int32(-1)
+    sketch = load32(row + keeps_sketch) if keeps_sketch >= 0 else -1
     if sketch < 0 and not live and load32(row + get(d, longest + PW_CELL)) >= get(d, PAIR_CAP):
         if keeps_sketch < 0:
             put(d, DROPPED_PAIRS, get(d, DROPPED_PAIRS) + 1)
             return -1
-        sketch = int32(_start_sketch(d, row, keeps_sketch))
+        sketch = _start_sketch(d, row, keeps_sketch)
     if sketch >= 0:
         if live:
             _leave_windows(d, space, row, newest)
@@ -174,7 +174,7 @@ def pair_life_update(d, space, row, key_slot, ident, slot, moment):
             else:
                 sketch = load32(row + keeps)
                 if sketch < 0:
-                    sketch = int32(_start_sketch(d, row, keeps))
+                    sketch = _start_sketch(d, row, keeps)
                 sketch_add(row_of(d, get(d, SKETCHES), sketch), 1, cell_of(ident), 0)
             return
         _add32(pairs, 1)
@@ -243,7 +243,7 @@ def pair_bucket_update(d, space, row, ident, slot, bucket):
     live = newest > _MOVED // 2
     sketch = load32(row + keeps)
     if sketch < 0 and not live and load32(cell_count) >= get(d, PAIR_CAP):
-        sketch = int32(_start_sketch(d, row, keeps))
+        sketch = _start_sketch(d, row, keeps)
     if sketch >= 0:
         if live:
             _add32(cell_count, -1)

@@ -8,7 +8,7 @@ key is a time, or the number of a bucket. Expiry is lazy: whoever looks at a que
 
 from __future__ import annotations
 
-from numba import int32, njit
+from numba import njit
 
 from shoal.features.kernel.access_kernel import as_float, get, load32, load64, put, store32, store64
 from shoal.features.descriptor import (
@@ -62,13 +62,13 @@ def push(d, ends, key, value):
     store64(at + N_KEY_AT, key)
     store64(at + N_VALUE_AT, value)
     store64(at + N_SUM_AT, 0)
-    store32(at + N_NEXT, int32(-1))
+    store32(at + N_NEXT, -1)
     store32(at + N_PREV, last)
     if last >= 0:
-        store32(node_at(d, last) + N_NEXT, int32(node))
+        store32(node_at(d, last) + N_NEXT, node)
     else:
-        store32(ends, int32(node))
-    store32(ends + 4, int32(node))
+        store32(ends, node)
+    store32(ends + 4, node)
     return at
 
 
@@ -79,9 +79,9 @@ def pop_first(d, ends):
     following = load32(node_at(d, node) + N_NEXT)
     store32(ends, following)
     if following >= 0:
-        store32(node_at(d, following) + N_PREV, int32(-1))
+        store32(node_at(d, following) + N_PREV, -1)
     else:
-        store32(ends + 4, int32(-1))
+        store32(ends + 4, -1)
     _give_node(d, node)
 
 
@@ -91,9 +91,9 @@ def _pop_last(d, ends):
     before = load32(node_at(d, node) + N_PREV)
     store32(ends + 4, before)
     if before >= 0:
-        store32(node_at(d, before) + N_NEXT, int32(-1))
+        store32(node_at(d, before) + N_NEXT, -1)
     else:
-        store32(ends, int32(-1))
+        store32(ends, -1)
     _give_node(d, node)
 
 

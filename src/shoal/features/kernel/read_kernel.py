@@ -181,7 +181,9 @@ def _read_speed(d, op, i, row):
     span = get(d, op + R_C)
     if before == NONE or (span > 0 and before <= now - span):
         return 0, False
-    here = distance_km(loadf(at + 8), loadf(at + 16), as_float(input_value(d, lat, i)), as_float(input_value(d, lon, i)))
+    here = distance_km(
+        loadf(at + 8), loadf(at + 16), as_float(input_value(d, lat, i)), as_float(input_value(d, lon, i))
+    )
     return as_int(here / (max(abs(now - before), MIN_SPEED_US) / 3.6e9)), True
 
 
@@ -274,7 +276,9 @@ def _read_one(d, op, code, i, t, slot, row, as_of):
     if code == X_COUNT32:
         return (load32(row + get(d, op + R_CELL)) & 0xFFFFFFFF if row != 0 else 0), True
     if code == X_DISTINCT:
-        return (pair_window_count(d, get(d, op + R_A), row, get(d, op + R_B), get(d, op + R_CELL)) if row != 0 else 0), True
+        return (
+            pair_window_count(d, get(d, op + R_A), row, get(d, op + R_B), get(d, op + R_CELL)) if row != 0 else 0
+        ), True
     if code == X_COUNT64:
         return (load64(row + get(d, op + R_CELL)) if row != 0 else 0), True
     if code == X_SUM or code == X_MEAN32 or code == X_MEAN64:
@@ -343,5 +347,3 @@ def read_all(d, op, count, i, t):
         store8(get(d, OUT_VALID) + out * get(d, OUT_VALID_STEP) + i, 1 if ok else 0)
         store8(get(d, OUT_PARTIAL) + out * get(d, OUT_PARTIAL_STEP) + i, flags)
         op += READ_WORDS
-
-

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import int32, njit, uint8
+from numba import njit
 
 from shoal.features.kernel.access_kernel import load8, load32, load64, mix, store8, store32, store64
 from shoal.features.descriptor import (
@@ -43,9 +43,9 @@ def cell_of(ident):
 @njit(cache=True, nogil=True)
 def _set_register(base, register, old, new):
     hist = base + SKETCH_REGISTERS
-    store32(hist + 4 * old, int32(load32(hist + 4 * old) - 1))
-    store32(hist + 4 * new, int32(load32(hist + 4 * new) + 1))
-    store8(base + register, uint8(new))
+    store32(hist + 4 * old, load32(hist + 4 * old) - 1)
+    store32(hist + 4 * new, load32(hist + 4 * new) + 1)
+    store8(base + register, new)
 
 
 @njit(cache=True, nogil=True)
@@ -56,7 +56,7 @@ def sketch_add(sketch, windows, cell, position):
     rank = cell - register * SKETCH_RANKS + 1
     for k in range(windows):
         base = sketch + SKETCH_NEWEST + k * SKETCH_WINDOW_BYTES
-        old = np.int64(load8(base + register))
+        old = load8(base + register)
         if old < rank:
             _set_register(base, register, old, rank)
 
@@ -69,7 +69,7 @@ def sketch_expire(sketch, k, is_longest, cell, position):
     register = cell // SKETCH_RANKS
     rank = cell - register * SKETCH_RANKS + 1
     base = sketch + SKETCH_NEWEST + k * SKETCH_WINDOW_BYTES
-    if np.int64(load8(base + register)) == rank:
+    if load8(base + register) == rank:
         lower = rank - 1
         while lower > 0 and load64(sketch + 8 * (register * SKETCH_RANKS + lower - 1)) <= position:
             lower -= 1

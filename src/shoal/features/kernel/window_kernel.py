@@ -9,16 +9,12 @@ an event, and frees what can no longer be read: it never changes a value.
 
 from __future__ import annotations
 
-from numba import int32, njit
+from numba import njit
 
 from shoal.features.kernel.access_kernel import copy_words, get, load32, load64, prefetch, put, store32, store64
 from shoal.features.descriptor import (
     BASE,
     BUCKET_PAIRS,
-    CHUNK,
-    CHUNK_BITS,
-    CHUNK_MASK,
-    CHUNKS,
     COND_INLINE,
     E_COUNT,
     E_SUM,
@@ -37,6 +33,7 @@ from shoal.features.descriptor import (
     LIST_BUCKET_PAIRS,
     LIST_DEQUE,
     LIST_WORDS,
+    LOG_BITS,
     N_SPACE,
     N_WINDOW,
     NONE,
@@ -55,6 +52,8 @@ from shoal.features.descriptor import (
     OP_SPACE,
     OP_WORDS,
     P_KEY,
+    PIECE_MASK,
+    PIECES,
     P_NWINDOWS,
     P_WINDOWS,
     PW_WINDOW,
@@ -85,8 +84,9 @@ _TIME = (1 << TIME_BITS) - 1
 @njit(cache=True, nogil=True)
 def record_at(d, position):
     """The address of a log record."""
-    chunk = load64(get(d, CHUNKS) + 8 * ((position >> CHUNK_BITS) & get(d, CHUNK_MASK)))
-    return chunk + (position & (CHUNK - 1)) * get(d, REC_BYTES)
+    bits = get(d, LOG_BITS)
+    piece = load64(get(d, PIECES) + 8 * ((position >> bits) & get(d, PIECE_MASK)))
+    return piece + (position & ((1 << bits) - 1)) * get(d, REC_BYTES)
 
 
 @njit(cache=True, nogil=True)
@@ -128,7 +128,7 @@ def _expire_record(d, record, position, ops, count):
         if code == E_COUNT:
             if _has_bit(d, record, get(d, op + OP_COND)):
                 cell = row + get(d, op + OP_CELL)
-                store32(cell, int32(load32(cell) - 1))
+                store32(cell, load32(cell) - 1)
         elif code == E_SUM:
             at = record + get(d, op + OP_B)
             amount = load64(at) if get(d, op + OP_C) == 8 else load32(at)
@@ -183,7 +183,7 @@ def begin_life(d, space, row):
     if cell >= 0:
         generation = (get(d, GENERATION) + 1) & 0x7FFFFFFF
         put(d, GENERATION, generation)
-        store32(row + cell, int32(generation))
+        store32(row + cell, generation)
 
 
 @njit(cache=True, nogil=True)
