@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
@@ -55,7 +56,8 @@ def load_pack(source: str | Path) -> Pack:
     loading = _Loading(folder, shown)
     pack = loading.read()
     if loading.problems or pack is None:
-        raise InvalidInput(sorted(loading.problems, key=lambda p: (p.where.file, p.where.line)))
+        problems = [loading.placed(problem) for problem in loading.problems]
+        raise InvalidInput(sorted(problems, key=lambda p: (p.where.file, p.where.line)))
     return pack
 
 
@@ -72,6 +74,14 @@ def _find(source: str | Path) -> tuple[Path, str]:
     raise InvalidInput(Problem("pack.not_found", message, Where(), allowed, nearest_name(str(source), known)))
 
 
+def note_lines(tree: Node, file: str, lines: dict[tuple[str, str], int]) -> None:
+    """Note the line of every field of a file's definitions (three levels: section, id, field)."""
+    for section, definitions in tree.entries.items():
+        for name, definition in definitions.entries.items():
+            for key in definition.entries:
+                lines[file, f"{section}.{name}.{key}"] = definition.keys[key]
+
+
 class _Loading:
     """One reading of one folder."""
 
@@ -79,6 +89,13 @@ class _Loading:
         self.folder, self.shown = folder, shown
         self.problems: list[Problem] = []
         self.count = 0
+        self.lines: dict[tuple[str, str], int] = {}
+
+    def placed(self, problem: Problem) -> Problem:
+        """The problem with the line of the very value, where it was found by the path of a field (`window_s`: window)."""
+        where = problem.where
+        line = self.lines.get((where.file, where.path)) or self.lines.get((where.file, where.path.removesuffix("_s")))
+        return problem if line is None else replace(problem, where=Where(where.file, line, where.path))
 
     def read(self) -> Pack | None:
         """Read all files, then resolve names across them."""
@@ -167,7 +184,10 @@ class _Loading:
         if data is None:
             return None
         tree = read_yaml(data, self._name(path), self.problems)
-        return None if tree is None else as_mapping(tree, self._name(path), "", self.problems)
+        if tree is None:
+            return None
+        note_lines(tree, self._name(path), self.lines)
+        return as_mapping(tree, self._name(path), "", self.problems)
 
     def _section(self, path: Path, read: Callable[[Reader], list[FeatureDefinition]]) -> list[FeatureDefinition]:
         reader = self._mapping(path)

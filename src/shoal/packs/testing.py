@@ -145,7 +145,10 @@ def _values(pack: Pack, index: int, frame: Frame, row: int) -> str:
 
 
 def run_tests(
-    pack: Pack, make_engine: Callable[[Pack], Engine], rules: Sequence[str] = (), clock: Callable[[], float] | None = None
+    pack: Pack,
+    make_engine: Callable[[Pack], Engine],
+    rules: Sequence[str] = (),
+    clock: Callable[[], float] | None = None,
 ) -> Iterator[TestResult]:
     """Run the tests of the named rules (all where none are named), each on a fresh engine of what its rule needs."""
     for rule in pack.rules:

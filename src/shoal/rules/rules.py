@@ -160,7 +160,12 @@ def compile_rules(
             if expression.kind is not Kind.BOOL:
                 found = expression.kind.name.lower()
                 problems.append(
-                    Problem("rule.condition_kind", f"the condition is of kind {found}", rule.origin, allowed="bool")
+                    Problem(
+                        "rule.condition_kind",
+                        f"the condition is of kind {found}",
+                        rule.origin.at("condition"),
+                        allowed="bool",
+                    )
                 )
             expressions.append(expression)
         except InvalidInput as error:
