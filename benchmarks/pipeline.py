@@ -34,7 +34,6 @@ from shoal.enrich import Enricher, FactTable
 from shoal.events.formats.native import NativeDecoder
 from shoal.expressions.frame import Frame
 from shoal.features.engine import FeatureEngine
-from shoal.policy.findings import FindingLog
 from shoal.policy.policy import PolicyEngine
 from shoal.rules.rules import RuleSet
 from shoal.runtime import commit as runtime_commit
@@ -174,7 +173,6 @@ STAGES: tuple[tuple[str, Any, str], ...] = (
     ("features", FeatureEngine, "update"),
     ("rules", RuleSet, "match"),
     ("policy", PolicyEngine, "decide"),
-    ("findings", FindingLog, "update"),
     ("decision rows", runtime_commit, "decision_table"),
     ("decision rows", runtime_commit, "rows_of"),
     ("commit", DecisionLog, "append"),

@@ -41,7 +41,6 @@ def as_dict(rank: int, ranked: Ranked) -> dict[str, Any]:
                 "role": finding.role,
                 "tier": Tier(finding.tier).name.lower(),
                 "decisions": finding.count,
-                "suppressed": finding.suppressed,
                 "actions": finding.actions,
                 "rules": [
                     {

@@ -71,7 +71,7 @@ def run(
             read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
             seconds = time.perf_counter() - start
             deployment.rest()
-            ranked = deployment.running.findings.ranked()
+            ranked = deployment.ranked(top if output in (Output.table, Output.summary) else 10_000)
         finally:
             deployment.close()
     for note in deployment.notes:

@@ -77,7 +77,7 @@ def run_demo(
         seconds = time.perf_counter() - start
         progress.stage("writing a snapshot")
         deployment.rest()
-        ranked = deployment.running.findings.ranked()
+        ranked = deployment.ranked(10)
     finally:
         deployment.close()
     progress.stage("comparing with the truth")

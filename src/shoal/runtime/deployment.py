@@ -24,8 +24,10 @@ from shoal.enrich.tables import read_table
 from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
 from shoal.packs.load import builtin_packs, load_pack
 from shoal.packs.pack import Pack
+from shoal.policy.findings import Ranked
 from shoal.runtime.commit import Committer
 from shoal.runtime.engine import Engine
+from shoal.runtime.findings import ranked_findings
 from shoal.runtime.home import Home
 from shoal.runtime.publish import pack_body, pack_of
 from shoal.runtime.writer import PACKS, Writer
@@ -201,6 +203,10 @@ class Deployment:
         for frame in self.journal.read(seq, seq + 1) if seq is not None else ():
             if isinstance(frame, ControlFrame):
                 self.engine = self.build(frame.body, done)
+
+    def ranked(self, top: int) -> list[Ranked]:
+        """Subjects with decisions above `allow`, ranked; the first `top` with their reasons in words."""
+        return ranked_findings(self.journal, self.log, self.store, self.running, top)
 
     def close(self) -> None:
         """Let go of locks and files."""

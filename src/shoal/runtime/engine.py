@@ -28,7 +28,6 @@ from shoal.expressions.frame import Frame, Layout
 from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
 from shoal.packs.pack import Pack
 from shoal.policy.decisions import Decisions
-from shoal.policy.findings import FindingLog
 from shoal.policy.policy import PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
@@ -82,7 +81,6 @@ class Engine:
         self.layout = self.event_layout.with_columns(dict(zip(self.features.names, self.features.kinds, strict=True)))
         self.rules = RuleSet(pack.rules, self.layout, identity, self.lists)
         self.policy = PolicyEngine(pack.policy, self.rules, self.layout, identity, self.lists)
-        self.findings = FindingLog(self.rules, self.policy)
         self._attributes = {a.name: (a.path, a.kind) for a in pack.attributes.values() if a.name in used}
         self._frame = Frame.empty(self.layout, capacity)
         self._first_feature = len(self.event_layout.names)
@@ -96,9 +94,7 @@ class Engine:
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
         matches = self.rules.match(frame)
-        decisions = self.policy.decide(frame, matches, stamps)
-        self.findings.update(frame, decisions)
-        return Outcome(table, frame, block, matches, decisions)
+        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps))
 
     def with_attributes(self, table: pa.Table) -> pa.Table:
         """The table with the columns that the pack reads from `attributes`."""
@@ -113,11 +109,10 @@ class Engine:
         """Write the state behind the journal's first `position` records into the new folder `folder`."""
         folder.mkdir(parents=True)
         self.features.snapshot(folder / "features", position)
-        for name, state in (("policy.bin", self.policy.snapshot()), ("findings.bin", self.findings.snapshot())):
-            with (folder / name).open("wb") as stream:
-                stream.write(state)
-                stream.flush()
-                os.fsync(stream.fileno())
+        with (folder / "policy.bin").open("wb") as stream:
+            stream.write(self.policy.snapshot())
+            stream.flush()
+            os.fsync(stream.fileno())
         mark = {
             "format": SNAPSHOT_FORMAT,
             "version": SNAPSHOT_VERSION,
@@ -141,7 +136,6 @@ class Engine:
             raise Unsupported(f"{folder}: a snapshot with another history")
         self.features.restore(folder / "features")
         self.policy.restore((folder / "policy.bin").read_bytes())
-        self.findings.restore((folder / "findings.bin").read_bytes())
         return int(mark["position"])
 
 
