@@ -1,8 +1,8 @@
 """Benchmark `expressions`: 40 rules over 45 features and the event's columns, one row and 4,096 rows.
 
 The baseline is Polars, with the same conditions as lazy expressions in one `select`, on the same columns in the same
-run. Times are process CPU time, medians of repetitions, compile times left out (`warm`). `python -m benchmarks.expressions
-[--quick] [--data DIR] [--dump DIR]`; see BENCHMARKS for the keys.
+run. Times are process CPU time, medians of repetitions, compile times left out (`warm`).
+`python -m benchmarks.expressions [--quick] [--data DIR] [--dump DIR]`; see BENCHMARKS for the keys.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from shoal.events.identity import Identity
 from shoal.events.schema import BY_NAME, Kind
 from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
-from shoal.expressions.machine_kernel import warm
-from shoal.expressions.program import Program
+from shoal.expressions.program import Program, warm
 
 ROWS = 4_096
 IDENTITY = Identity(b"benchmark-key-16")
@@ -161,14 +160,17 @@ def main(arguments: list[str] | None = None) -> None:
 
     matched = int((values & valid).sum())
     print(
-        f"{len(expressions)} rules over {len(FEATURE_KINDS)} features and {len(EVENT_COLUMNS)} event columns, {ROWS:,} rows"
+        f"{len(expressions)} rules over {len(FEATURE_KINDS)} features and {len(EVENT_COLUMNS)} event columns, "
+        f"{ROWS:,} rows"
     )
     print(
-        f"  machine compiled or loaded in {warm_s:.2f} s; rules compiled in {compile_s * 1e3:.0f} ms; {matched:,} matches"
+        f"  machine compiled or loaded in {warm_s:.2f} s; rules compiled in {compile_s * 1e3:.0f} ms; "
+        f"{matched:,} matches"
     )
     print(f"  {'':12} {'one row, µs':>14} {'batch, µs a row':>17}")
     print(
-        f"  {'Shoal':12} {one_us:14.1f} {batch_us:17.3f}   (goals 30 and 0.25; rows with texts not seen before {cold_us:.1f})"
+        f"  {'Shoal':12} {one_us:14.1f} {batch_us:17.3f}   "
+        f"(goals 30 and 0.25; rows with texts not seen before {cold_us:.1f})"
     )
     print(f"  {'Polars':12} {polars_one_us:14.1f} {polars_batch_us:17.3f}   (values that differ: {different})")
     figures = {

@@ -1,7 +1,7 @@
 """The synthetic pack of the speed benchmarks: 45 features and 40 rules as a team would write them.
 
-`FEATURES_45` are keyword arguments of `FeatureDefinition`, `RULES_40` pairs of a rule's id and its condition. Benchmarks
-of expressions and of the whole pipeline use them; nothing that ships does.
+`FEATURES_45` are keyword arguments of `FeatureDefinition`, `RULES_40` pairs of a rule's id and its condition. The
+benchmarks of expressions and of the whole pipeline use them; nothing that ships does.
 """
 
 from __future__ import annotations

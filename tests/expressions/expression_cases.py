@@ -17,8 +17,9 @@ LISTS = {"office": frozenset({"a", "é", "Ab", "login.failed"}), "none": frozens
 _INTS = [0, 1, -1, 2, 3, 7, -7, 10, 255, 2**31, 2**53 + 1, 2**62, -(2**62), 2**63 - 1, -(2**63), 3037000500]
 _FLOATS = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 1e-300, 1e300, -1e300, 1.7e308, 2.0**53, 9.3e18, -9.3e18, 90.0]
 _TEXTS = [
-    "", "a", "A", "Ab", "ab", "aBc", "a%b", "a_b", "%", "_", "login.failed", "é", "É", "日本", "a\nb", " a ", "\t", "10", "-3",
-    "1.5", "1e3", ".5", "x\\y", "'", "[a]", "a.b.c", "report.PDF", "𝒳y",
+    "", "a", "A", "Ab", "ab", "aBc", "a%b", "a_b", "%", "_", "login.failed", "é", "É", "日本", "a\nb", " a ", "\t",
+    "10", "-3",    "1.5", "1e3", ".5",
+    "x\\y", "'", "[a]", "a.b.c", "report.PDF", "𝒳y",
 ]  # fmt: skip
 _URLS = [
     "http://Ex.org/a/b.exe?q=1#f", "https://u:p@Host.example:8443/x", "ftp://h", "http://[::1]:80/p", "mailto:a@b",
@@ -71,7 +72,8 @@ _FORMS: dict[Kind, list[str]] = {
         "({B} AND {B})", "({B} OR {B} OR {B})", "(NOT {B})", "({B} IS NULL)", "({X} IS NOT NULL)", "({B} IS TRUE)",
         "({B} IS NOT FALSE)", "({I} {c} {I})", "({F} {c} {F})", "({I} {c} {F})", "({T} {c} {T})", "({M} {c} {M})",
         "({B} = {B})", "({B} <> {B})", "({I} BETWEEN {I} AND {I})", "({T} BETWEEN {T} AND {T})",
-        "({F} NOT BETWEEN {F} AND {I})", "({I} IN (1, -7, {n}))", "({F} NOT IN (0.5, 2, {n}))", "({T} IN ('a', 'é', NULL))",
+        "({F} NOT BETWEEN {F} AND {I})", "({I} IN (1, -7, {n}))",
+        "({F} NOT IN (0.5, 2, {n}))", "({T} IN ('a', 'é', NULL))",
         "({I} NOT IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, {n}))", "({T} NOT IN ('', 'Ab'))", "({B} IN (TRUE, {B}))",
         "({T} IN list('office'))", "({T} NOT IN list('none'))", "({I} IS DISTINCT FROM {I})", "({I} IN ({I}, 1))",
         "({F} IS NOT DISTINCT FROM {F})", "({B} IS DISTINCT FROM {B})", "({T} IS DISTINCT FROM {T})",

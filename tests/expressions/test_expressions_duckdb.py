@@ -72,9 +72,7 @@ def same(kind: Kind, left: object, right: object) -> bool:
 
 def theirs(connection: Any, expression: Expression, rows: list[dict[str, Any]]) -> list[object]:
     names = [(n, k) for n, k in cases.COLUMNS.items()]
-    clean = [
-        {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in row.items()} for row in rows
-    ]
+    clean = [{n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in row.items()} for row in rows]
     table = pa.table({n: pa.array([row.get(n) for row in clean], k.arrow) for n, k in names})
     table = table.append_column("row_number", pa.array(range(len(rows))))
     connection.register("events", table)

@@ -44,11 +44,12 @@ class CallChecker(ABC):
     def unified(self, nodes: Sequence[Node | None], verb: str, suffix: str = "") -> list[Node] | None:
         """The nodes, all read as their common kind."""
 
-    def problem(self, slug: str, message: str, allowed: str = "", nearest: str = "", hint: str = "") -> None:
+    def problem(self, slug: str, message: str, allowed: str = "", nearest: str = "", hint: str = "") -> Node | None:
         """Note a problem; gives None, as a checked sub-expression that failed."""
         found = Problem(slug, message, self.where, allowed, nearest, hint)
         if found not in self.problems:
             self.problems.append(found)
+        return None
 
     def node(self, op: str, kind: Kind, args: Sequence[Node | None], value: object = None) -> Node | None:
         """A node of checked arguments, or None where one of them failed."""
@@ -86,7 +87,9 @@ class CallChecker(ABC):
         function = FUNCTIONS.get(name.lower())
         if function is None:
             near, hint = nearest_name(name.lower(), FUNCTIONS), _HINTS.get(name.lower(), "")
-            self.problem("expression.unknown_function", f"no function {name!r}", nearest="" if hint else near, hint=hint)
+            self.problem(
+                "expression.unknown_function", f"no function {name!r}", nearest="" if hint else near, hint=hint
+            )
             return None
         if not function.accepts(len(arguments)):
             self.problem("expression.arguments", f"{name} with {len(arguments)} arguments", function.signature)
@@ -157,7 +160,9 @@ class CallChecker(ABC):
         if function.op == "regexp_matches":
             pattern = str(constants[0])
             if len(pattern) > MAX_PATTERN:
-                self.problem("expression.pattern", f"a pattern of {len(pattern):,} characters", f"at most {MAX_PATTERN:,}")
+                self.problem(
+                    "expression.pattern", f"a pattern of {len(pattern):,} characters", f"at most {MAX_PATTERN:,}"
+                )
                 return False
             try:
                 pc.match_substring_regex(pa.array([""], pa.string()), pattern)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from shoal.errors import Problem, Where, nearest_name
+from shoal.errors import Where, nearest_name
 from shoal.events.schema import Kind
 from shoal.expressions.calls import CallChecker
 from shoal.expressions.kinds import INT_MAX, INT_MIN, common_kind, converted, is_untyped, time_of, untyped_null
@@ -258,7 +258,9 @@ class Checker(CallChecker):
         unit = parsed.args.get("unit")
         seconds = _UNIT_SECONDS.get(str(unit.this).upper().rstrip("S")) if isinstance(unit, exp.Var) else None
         if seconds is None:
-            return self.problem("expression.interval", "an interval of an unknown unit", "second, minute, hour, day, week")
+            return self.problem(
+                "expression.interval", "an interval of an unknown unit", "second, minute, hour, day, week"
+            )
         try:
             number = float(parsed.this.this) if isinstance(parsed.this, exp.Literal) else math.nan
         except ValueError:
@@ -271,7 +273,9 @@ class Checker(CallChecker):
         target = parsed.args["to"]
         kind = _CASTS.get(target.this.name) if isinstance(target, exp.DataType) else None
         if kind is None or target.expressions or target.args.get("nested"):
-            return self.problem("expression.cast", f"no CAST to {target.sql()[:60]}", "INT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP")
+            return self.problem(
+                "expression.cast", f"no CAST to {target.sql()[:60]}", "INT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP"
+            )
         node = self.check(parsed.this)
         if node is None:
             return None
@@ -377,6 +381,6 @@ _FORMS: dict[type[exp.Expression], tuple[Callable[[Checker, exp.Expression], Fou
     exp.DPipe: (Checker._join, _PAIR),
     exp.Anonymous: (Checker._call, frozenset({"this", "expressions"})),
     exp.Extract: (Checker._extract, _PAIR),
-    **{form: (Checker._compare, _PAIR) for form in _COMPARED},
-    **{form: (Checker._arithmetic, _PAIR) for form in _ARITHMETIC},
+    **dict.fromkeys(_COMPARED, (Checker._compare, _PAIR)),
+    **dict.fromkeys(_ARITHMETIC, (Checker._arithmetic, _PAIR)),
 }

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal.errors import InvalidInput, Where
+from shoal.errors import InvalidInput, Problem, Where
 from shoal.events.schema import Kind
 from shoal.expressions.check import Checker
 from shoal.expressions.duckdb import write_duckdb
 from shoal.expressions.language import parse
-from shoal.expressions.tree import READS_TEXT, Node, Scope
+from shoal.expressions.tree import MAX_OPERATIONS, READS_TEXT, Node, Scope
 
 __all__ = ["Expression", "Scope", "compile_expression"]
 
@@ -43,7 +43,8 @@ def compile_expression(text: str, scope: Scope, where: Where = Where()) -> Expre
 
     Raises `InvalidInput` with every problem found (slugs `expression.*`), each at `where`. Costs about a millisecond.
 
-    >>> compile_expression("size_bytes > 10 AND NOT external", Scope({"size_bytes": Kind.INT, "external": Kind.BOOL})).kind
+    >>> scope = Scope({"size_bytes": Kind.INT, "external": Kind.BOOL})
+    >>> compile_expression("size_bytes > 10 AND NOT external", scope).kind
     <Kind.BOOL: 0>
     """
     parsed = parse(text, scope, where)
@@ -51,6 +52,10 @@ def compile_expression(text: str, scope: Scope, where: Where = Where()) -> Expre
     root = checker.check(parsed)
     if checker.problems or root is None:
         raise InvalidInput(checker.problems)
+    size = root.written_size()
+    if size > MAX_OPERATIONS:
+        allowed = f"at most {MAX_OPERATIONS:,}"
+        raise InvalidInput(Problem("expression.too_large", f"{size:,} operations when written out", where, allowed))
     nodes = list(root.walk())
     return Expression(
         text,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shoal.events.schema import Kind
+from shoal.expressions.machine.texts import FILE_EXTENSION, URL_HOST, URL_PATH, URL_SCHEME, WHITE
 from shoal.expressions.tree import Node
-from shoal.expressions.texts import FILE_EXTENSION, URL_HOST, URL_PATH, URL_SCHEME, WHITE
 
 _TYPES = {Kind.BOOL: "BOOLEAN", Kind.INT: "BIGINT", Kind.FLOAT: "DOUBLE", Kind.TEXT: "VARCHAR", Kind.TIME: "BIGINT"}
 _INFIX = {
@@ -84,19 +84,19 @@ def _column(node: Node, _: list[str]) -> str:
     return '"' + str(node.value).replace('"', '""') + '"'
 
 
-def _case(node: Node, args: list[str]) -> str:
+def _case(_: Node, args: list[str]) -> str:
     branches = "".join(f" WHEN {args[i]} THEN {args[i + 1]}" for i in range(0, len(args) - 1, 2))
     return f"CASE{branches} ELSE {args[-1]} END"
 
 
 def _in(node: Node, args: list[str]) -> str:
-    constants, has_null = node.value  # type: ignore[misc]  # the checker's own shape
+    constants, has_null = node.value
     members = [_constant(constant, node.args[0].kind) for constant in constants] + ["NULL"] * has_null
     return f"({args[0]} IN ({', '.join(members)}))"
 
 
 def _like(node: Node, args: list[str]) -> str:
-    pattern, escape, fold = node.value  # type: ignore[misc]
+    pattern, escape, fold = node.value
     subject, wanted, by = (args[0], _text(pattern), _text(escape))
     if fold:
         subject, wanted, by = f"lower({subject})", f"lower({wanted})", _text(escape.lower())

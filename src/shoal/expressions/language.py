@@ -9,11 +9,15 @@ out: every call arrives by its name. Knows nothing of types and columns, except 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from sqlglot import Dialect, exp, parser, tokens
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from shoal.errors import InvalidInput, Problem, Where
 from shoal.expressions.tree import Scope
@@ -42,9 +46,12 @@ _TYPES = frozenset(
 _WORD = re.compile(r"[^\W\d]\w*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STATEMENT_WORDS = frozenset(
-    "select with insert update delete drop create alter attach copy pragma union intersect except values where "
-    "group having order limit over window exists merge call execute set table join from".split()
-)
+    {
+        "select", "with", "insert", "update", "delete", "drop", "create", "alter", "attach", "copy", "pragma", "union",
+        "intersect", "except", "values", "where", "group", "having", "order", "limit", "over", "window", "exists",
+        "merge", "call", "execute", "set", "table", "join", "from",
+    }
+)  # fmt: skip
 _TOKEN_HINTS = {
     _T.PLACEHOLDER: "there are no parameters: write the value",
     _T.PARAMETER: "there are no parameters or variables: write the value",
@@ -76,13 +83,16 @@ class ShoalSql(Dialect):
 
 
 _DIALECT = ShoalSql()
+_RECURSION = Lock()
 
 
 def parse(text: str, scope: Scope, where: Where) -> exp.Expression:
     """The one sqlglot node that `text` stands for. Raises `InvalidInput`."""
     checked = _bounded(text, where)
+    given = _tokens(checked, scope, where)
     try:
-        found: list[Any] = _DIALECT.parser().parse(_tokens(checked, scope, where), checked)
+        with _room_to_recurse():
+            found: list[Any] = _DIALECT.parser().parse(given, checked)
     except ParseError as error:
         raise InvalidInput(_syntax_problems(error, where)) from None
     except RecursionError:
@@ -94,10 +104,24 @@ def parse(text: str, scope: Scope, where: Where) -> exp.Expression:
     return found[0]
 
 
+@contextmanager
+def _room_to_recurse() -> Iterator[None]:
+    """The parser takes some 15 calls for a level of nesting: more than Python's own limit allows for 64 of them."""
+    with _RECURSION:
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(before, 5_000))
+        try:
+            yield
+        finally:
+            sys.setrecursionlimit(before)
+
+
 def _bounded(text: object, where: Where) -> str:
     if not isinstance(text, str):
         raise InvalidInput(
-            Problem("expression.not_text", f"an expression is a text, not {type(text).__name__}", where, hint="quote it")
+            Problem(
+                "expression.not_text", f"an expression is a text, not {type(text).__name__}", where, hint="quote it"
+            )
         )
     if not text.strip():
         raise InvalidInput(Problem("expression.empty", "the expression is empty", where))
@@ -107,7 +131,9 @@ def _bounded(text: object, where: Where) -> str:
         raise InvalidInput(Problem("expression.characters", "the text is not valid Unicode", where)) from None
     if size > MAX_BYTES:
         raise InvalidInput(
-            Problem("expression.too_long", f"the expression has {size:,} bytes", where, allowed=f"at most {MAX_BYTES:,}")
+            Problem(
+                "expression.too_long", f"the expression has {size:,} bytes", where, allowed=f"at most {MAX_BYTES:,}"
+            )
         )
     control = _CONTROL.search(text)
     if control:
@@ -136,7 +162,8 @@ def _tokens(text: str, scope: Scope, where: Where) -> list[Token]:
     for i, token in enumerate(given):
         after = given[i + 1].token_type if i + 1 < len(given) else None
         before = given[i - 1] if i else None
-        made.append(_plain(token, before, after, scope, where, problems))
+        word = text[token.start : token.end + 1] == token.text  # not the inside of N'…' and its like
+        made.append(_plain(token, before, after, word, scope, where, problems))
     if _nesting(made) > MAX_NESTING:
         problems.append(_too_deep(where))
     if problems:
@@ -145,33 +172,30 @@ def _tokens(text: str, scope: Scope, where: Where) -> list[Token]:
 
 
 def _plain(
-    token: Token, before: Token | None, after: TokenType | None, scope: Scope, where: Where, problems: list[Problem]
+    token: Token,
+    before: Token | None,
+    after: TokenType | None,
+    word: bool,
+    scope: Scope,
+    where: Where,
+    problems: list[Problem],
 ) -> Token:
     """The token as the parser may see it; a problem where it is not part of the language."""
     kind, text = token.token_type, token.text
-    if kind in (_T.NUMBER, _T.STRING, _T.IDENTIFIER, _T.VAR) or kind in _SIGNS:
-        pass
-    elif kind in _RESERVED and text != "!" and text.upper() == kind.name:
+    follows = before.token_type if before is not None else None
+    of_a_cast = kind is _T.ALIAS or (kind in _TYPES and follows in (_T.ALIAS, _T.DCOLON))
+    if of_a_cast or (kind in _RESERVED and text.upper() == kind.name):
         return token
-    elif kind is _T.ALIAS or (kind in _TYPES and before is not None and before.token_type in (_T.ALIAS, _T.DCOLON)):
-        return token
-    elif _WORD.fullmatch(text):
+    if kind not in (_T.NUMBER, _T.STRING, _T.IDENTIFIER, _T.VAR) and kind not in _SIGNS:
+        if not (word and _WORD.fullmatch(text)):
+            message = f"{text!r} at character {token.start} is not part of the language"
+            problems.append(Problem("expression.token", message, where, hint=_TOKEN_HINTS.get(kind, "")))
+            return token
         token = Token(_T.VAR, text, token.line, token.col, token.start, token.end)
-    else:
-        hint = _TOKEN_HINTS.get(kind, "")
-        problems.append(
-            Problem("expression.token", f"{text!r} at character {token.start} is not part of the language", where, hint=hint)
-        )
-        return token
     statement = token.token_type is _T.VAR and text.lower() in _STATEMENT_WORDS and text not in scope.columns
-    if statement and after is not _T.DOT and not (before is not None and before.token_type is _T.DOT):
-        problems.append(
-            Problem(
-                "expression.statement",
-                f"{text!r} at character {token.start}: statements, subqueries and window functions are not part of the language",
-                where,
-            )
-        )
+    if statement and after is not _T.DOT and follows is not _T.DOT:
+        message = f"{text!r} at character {token.start}: there are no statements, subqueries or window functions"
+        problems.append(Problem("expression.statement", message, where))
     return token
 
 
@@ -203,7 +227,9 @@ def _nesting(given: list[Token]) -> int:
 
 
 def _too_deep(where: Where) -> Problem:
-    return Problem("expression.too_deep", "the expression is nested too deeply", where, allowed=f"at most {MAX_NESTING}")
+    return Problem(
+        "expression.too_deep", "the expression is nested too deeply", where, allowed=f"at most {MAX_NESTING}"
+    )
 
 
 def _syntax_problems(error: ParseError, where: Where) -> list[Problem]:

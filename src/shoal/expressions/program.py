@@ -16,11 +16,11 @@ import pyarrow as pa
 from shoal.errors import InvalidInput, Problem, nearest_name
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
-from shoal.expressions.compile import Expression
+from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout, Valid, Values
-from shoal.expressions.lower import Lowering, Sharing
-from shoal.expressions.machine_kernel import LOAD_XB, LOAD_XN, STRIDE, run_code
-from shoal.expressions.stage import TextStage
+from shoal.expressions.machine.lower import Lowering, Sharing
+from shoal.expressions.machine.machine_kernel import LOAD_XB, LOAD_XN, STRIDE, run_code
+from shoal.expressions.machine.stage import SMALL, TextStage
 from shoal.expressions.tree import Node
 
 
@@ -70,12 +70,15 @@ class Program:
         """Evaluate all expressions on the frame's rows.
 
         Gives `values` int64 [P, size] in the frame's encoding (0 where null) and `valid` uint8 [P, size]; arrays that
-        are given are filled and returned (they may be wider than `size`; they must be C-contiguous).
+        are given are filled and returned (they may be wider than `size`).
         """
         size = frame.size
         if values is None or valid is None:
             count = len(self.kinds)
             values, valid = np.empty((count, size), np.int64), np.empty((count, size), np.uint8)
+        elif not (values.flags.c_contiguous and valid.flags.c_contiguous):  # the machine is compiled for these alone
+            values[:, :size], valid[:, :size] = self.run(frame)
+            return values, valid
         self._machine.run(frame, values, valid, size)
         return values, valid
 
@@ -139,6 +142,27 @@ class _Machine:
             raw = numbers.astype(np.bool_) if node.kind is Kind.BOOL else numbers
             made[id(node)] = pa.array(raw, mask=good == 0)
         return made
+
+
+def warm() -> None:
+    """Compile all kernels of this package, or load them from Numba's cache: some ten seconds, or a quarter of one.
+
+    Texts come in memory that may be written and in memory that may not (of a file or a message): both are compiled.
+    """
+    layout = Layout.of({"text": Kind.TEXT})
+    scope = Scope({"text": Kind.TEXT})
+    made = [compile_expression(text, scope) for text in ("text LIKE '%a%'", "url_host(text)", "text = 'a'")]
+    program = Program(made, layout, Identity(bytes(16)))
+    table = pa.table({"text": ["http://a/"] * (2 * SMALL)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    message = sink.getvalue().to_pybytes()
+    for texts in (table, pa.ipc.open_stream(message).read_all()):
+        for size in (1, 2 * SMALL):
+            frame = Frame.empty(layout, size)
+            frame.fill(texts.slice(0, size), Identity(bytes(16)))
+            program.run(frame)
 
 
 def _ids(identity: Identity, texts: frozenset[str]) -> list[int]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shoal.events.schema import Kind
 
-MAX_DEPTH = 160
+MAX_DEPTH = 100
 """Deepest tree that is accepted (a chain of AND, OR or || counts once)."""
+MAX_OPERATIONS = 20_000
+"""Largest tree that is accepted, written out (a CASE with an operand repeats it)."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,31 @@ class Node:
     op: str
     kind: Kind
     args: tuple[Node, ...] = ()
-    value: object = None
+    value: Any = None
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below it, parents first."""
-        waiting = [self]
+        """This node and all below it, each once, parents first."""
+        waiting, seen = [self], {id(self)}
         while waiting:
             node = waiting.pop()
             yield node
-            waiting.extend(reversed(node.args))
+            for arg in reversed(node.args):
+                if id(arg) not in seen:
+                    seen.add(id(arg))
+                    waiting.append(arg)
+
+    def written_size(self) -> int:
+        """How many operations the tree has when it is written out: a shared sub-tree counts each time."""
+        sizes: dict[int, int] = {}
+        waiting = [self]
+        while waiting:
+            node = waiting[-1]
+            missing = [arg for arg in node.args if id(arg) not in sizes]
+            if missing:
+                waiting += missing
+                continue
+            sizes[id(waiting.pop())] = 1 + sum(sizes[id(arg)] for arg in node.args)
+        return sizes[id(self)]
 
 
 LEAVES = frozenset({"column", "literal", "null"})

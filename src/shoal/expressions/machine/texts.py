@@ -1,7 +1,8 @@
 """The text operations, on Arrow arrays: LIKE, search, case, parts of URLs. Hot path for packs that use them.
 
-Each is a pure function of the row's texts. Patterns run in time linear in the text (RE2, or the kernel's one-way search). `CHARACTERS` maps
-each operation of the tree to what computes it; arguments are Arrow arrays or scalars of `string`, constants come first.
+Each is a pure function of the row's texts. Patterns run in time linear in the text (RE2, or the search of
+`text_kernel`). `CHARACTERS` maps each operation of the tree to what computes it; arguments are Arrow arrays or scalars
+of `string`, constants come first.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.expressions import text_kernel
+from shoal.expressions.machine import text_kernel
 
 Texts = Any  # a pyarrow Array or Scalar of strings: pyarrow has no types
 WHITE = " \t\n\r"
@@ -25,6 +27,7 @@ URL_PATH = r"^\s*[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}[^/?#\\]*([^?#]*)"
 FILE_EXTENSION = r"[^/\\]\.([^./\\]+)$"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,5})?")
+SEARCHES = {"starts_with": ("", "%"), "ends_with": ("%", ""), "contains": ("%", "%")}
 INT_RANGE = range(-(2**63), 2**63)
 _NO_BYTES = np.zeros(0, dtype=np.uint8)
 
@@ -72,33 +75,36 @@ def _pattern(pattern: str, escape: str, fold: bool) -> tuple[Any, Any]:
     return np.frombuffer(bytes(want), dtype=np.uint8), np.frombuffer(bytes(wanted), dtype=np.uint8)
 
 
-def like(constants: tuple[str, str, bool], texts: Texts) -> Any:
-    """LIKE, or ILIKE (both sides in lower case); whole texts, `_` is one character."""
-    pattern, escape, fold = constants
-    if isinstance(texts, pa.Scalar):
-        return like(constants, pa.array([texts.as_py()], pa.string()))[0]
-    if fold and not pattern.isascii():
-        lowered = pc.utf8_lower(pa.array([pattern, escape])).to_pylist()
-        return like((lowered[0], lowered[1], False), pc.utf8_lower(texts))
-    if len(texts) == texts.null_count:
-        return pa.nulls(len(texts), pa.bool_())
-    data, offsets = buffers_of(texts)
-    found = np.empty(len(texts), dtype=np.uint8)
-    want, wanted = _pattern(pattern, escape, fold)
-    if not text_kernel.match_rows(data, offsets, want, wanted, fold, found):
-        return like((pattern.lower(), escape.lower(), False), pc.utf8_lower(texts))
-    mask = np.asarray(texts.is_null()) if texts.null_count else None
-    return pa.array(found.view(np.bool_), mask=mask)
-
-
-def _search(before: str, after: str) -> Callable[[tuple[str], Texts], Any]:
-    """A search for the plain constant, as a LIKE between `before` and `after`."""
-
-    def search(constants: tuple[str], texts: Texts) -> Any:
+def matches(op: str, constants: tuple[Any, ...], texts: pa.Array) -> npt.NDArray[np.uint8]:
+    """What LIKE, ILIKE or a plain search finds: [n] uint8, 1 where it matches (look at the null mask first)."""
+    if op == "like":
+        pattern, escape, fold = constants
+    else:
+        before, after = SEARCHES[op]
         plain = "".join("!" + c if c in "%_!" else c for c in constants[0])
-        return like((before + plain + after, "!", False), texts)
+        pattern, escape, fold = before + plain + after, "!", False
+    found = np.zeros(len(texts), dtype=np.uint8)
+    if len(texts) == texts.null_count:
+        return found
+    if not (fold and not pattern.isascii()):
+        data, offsets = buffers_of(texts)
+        want, wanted = _pattern(pattern, escape, fold)
+        if text_kernel.match_rows(data, offsets, want, wanted, fold, found):
+            return found
+    pattern, escape = pc.utf8_lower(pa.array([pattern, escape])).to_pylist()
+    return matches("like", (pattern, escape, False), pc.utf8_lower(texts))
 
-    return search
+
+def _match(op: str) -> Callable[[tuple[Any, ...], Texts], Any]:
+    """`matches`, as Arrow sees it."""
+
+    def match(constants: tuple[Any, ...], texts: Texts) -> Any:
+        if isinstance(texts, pa.Scalar):
+            return match(constants, pa.array([texts.as_py()], pa.string()))[0]
+        mask = np.asarray(texts.is_null()) if texts.null_count else None
+        return pa.array(matches(op, constants, texts).view(np.bool_), mask=mask)
+
+    return match
 
 
 def _strpos(constants: tuple[str], texts: Texts) -> Any:
@@ -157,10 +163,7 @@ def _decimal(text: str) -> float | None:
 
 
 CHARACTERS: dict[str, Callable[..., Any]] = {
-    "like": like,
-    "starts_with": _search("", "%"),
-    "ends_with": _search("%", ""),
-    "contains": _search("%", "%"),
+    **{op: _match(op) for op in ("like", *SEARCHES)},
     "strpos": _strpos,
     "regexp_matches": lambda constants, texts: pc.match_substring_regex(texts, constants[0]),
     "length": lambda _, texts: pc.cast(pc.utf8_length(texts), pa.int64()),

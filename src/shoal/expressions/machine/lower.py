@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shoal.events.schema import Kind
-from shoal.expressions import machine_kernel as m
-from shoal.expressions import numbers_kernel as k
 from shoal.expressions.compile import needs_characters
 from shoal.expressions.frame import Layout
+from shoal.expressions.machine import machine_kernel as m
+from shoal.expressions.machine import numbers_kernel as k
 from shoal.expressions.tree import Node
 
 _INT: dict[str, int] = {
@@ -148,6 +148,11 @@ class Lowering:
             return self._emit(m.LOAD_XB if is_truth else m.LOAD_XN, (), is_truth, (len(self.stage) - 1,))
         if node.op == "in" or node.op == "in_list":
             return self._in(node)
+        if node.op in _FOLDED:
+            op, result = _operation(node.op, node.args[0].kind), self._value(node.args[0])
+            for arg in node.args[1:]:
+                result = self._emit(op, (result, self._value(arg)), is_truth)
+            return result
         args = [self._value(arg) for arg in node.args]
         if node.op == "case":
             result = args[-1]
@@ -165,13 +170,7 @@ class Lowering:
             return self._emit(m.AND, (low, high), True)
         if node.op == "to_float" and node.args[0].kind is Kind.BOOL:
             return self._emit(k.I_TO_F, (self._emit(m.B_TO_I, (args[0],), False),), False)
-        op = _operation(node.op, node.args[0].kind)
-        if node.op in _FOLDED:
-            result = args[0]
-            for arg in args[1:]:
-                result = self._emit(op, (result, arg), is_truth)
-            return result
-        return self._emit(op, tuple(args), is_truth)
+        return self._emit(_operation(node.op, node.args[0].kind), tuple(args), is_truth)
 
     def _in(self, node: Node) -> int:
         subject = self._value(node.args[0])
@@ -179,7 +178,7 @@ class Lowering:
             numbers: list[int] = self.list_ids[str(node.value)]
             other = 2
         else:
-            constants, has_null = node.value  # type: ignore[misc]  # the checker's own shape
+            constants, has_null = node.value
             other = 0 if has_null else 2
             if node.args[0].kind is Kind.FLOAT:
                 floats = sorted({float(constant) for constant in constants})

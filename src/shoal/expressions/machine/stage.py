@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.frame import Frame
-from shoal.expressions.text_kernel import code_rows, spread
-from shoal.expressions.texts import CHARACTERS, buffers_of
+from shoal.expressions.machine.text_kernel import code_rows, spread
+from shoal.expressions.machine.texts import CHARACTERS, SEARCHES, buffers_of, matches
 from shoal.expressions.tree import Node
 
 Contains = Callable[[pa.Array], npt.NDArray[np.bool_]]
@@ -101,16 +101,15 @@ class TextStage:
             codes, firsts = self._coded(frame, name, texts) if size >= SMALL else (None, None)
             source = texts if codes is None else texts.take(firsts)
             for row, node in enumerate(nodes, first):
-                result = self._array(self._evaluate(node, {name: source}, inputs), len(source))
                 if codes is None:
-                    self._write(result, node.kind, values[row], valid[row])
+                    self._compute(node, {name: source}, inputs, values[row, :size], valid[row, :size])
                 else:
-                    self._write(result, node.kind, self._few, self._few_valid)
+                    few, few_valid = self._few[: len(source)], self._few_valid[: len(source)]
+                    self._compute(node, {name: source}, inputs, few, few_valid)
                     spread(codes, self._few, self._few_valid, values[row], valid[row])
         for node, row in self._others:
             columns = {name: _column(frame, name) for name in self.text_columns}
-            result = self._array(self._evaluate(node, columns, inputs), size)
-            self._write(result, node.kind, values[row], valid[row])
+            self._compute(node, columns, inputs, values[row, :size], valid[row, :size])
 
     def _one(
         self,
@@ -129,8 +128,7 @@ class TextStage:
             values[first:last, 0], valid[first:last, 0] = known
             return
         for row, node in enumerate(nodes, first):
-            result = self._array(self._evaluate(node, {self._by_column[number][0]: texts}, {}), 1)
-            self._write(result, node.kind, values[row], valid[row])
+            self._compute(node, {self._by_column[number][0]: texts}, {}, values[row, :1], valid[row, :1])
         if text is None or len(text) <= MAX_REMEMBERED_CHARACTERS:
             if len(self._remembered[number]) >= MAX_REMEMBERED:
                 self._remembered[number].clear()
@@ -175,18 +173,28 @@ class TextStage:
     def _array(result: Any, size: int) -> pa.Array:
         return pa.repeat(result, size) if isinstance(result, pa.Scalar) else result
 
-    def _write(self, array: pa.Array, kind: Kind, values: npt.NDArray[Any], valid: npt.NDArray[Any]) -> None:
-        size = len(array)
-        if array.null_count:
-            valid[:size] = np.asarray(array.is_valid())
+    def _compute(
+        self,
+        node: Node,
+        columns: Mapping[str, pa.Array],
+        inputs: Mapping[int, pa.Array],
+        values: npt.NDArray[Any],
+        valid: npt.NDArray[Any],
+    ) -> None:
+        """One node over rows [n], into `values` and `valid` [n]."""
+        if node.op == "like" or node.op in SEARCHES:  # without the way through Arrow's bits
+            texts = self._array(self._evaluate(node.args[0], columns, inputs), len(values))
+            values[:] = matches(node.op, node.value, texts)
+            valid[:] = np.asarray(texts.is_valid()) if texts.null_count else 1
+            return
+        array = self._array(self._evaluate(node, columns, inputs), len(values))
+        valid[:] = np.asarray(array.is_valid()) if array.null_count else 1
+        if node.kind is Kind.TEXT:
+            values[:] = self._identity.ids_of(array)
+        elif node.kind is Kind.FLOAT:
+            values[:] = np.asarray(pc.fill_null(array, 0.0)).view(np.int64)
         else:
-            valid[:size] = 1
-        if kind is Kind.TEXT:
-            values[:size] = self._identity.ids_of(array)
-        elif kind is Kind.FLOAT:
-            values[:size] = np.asarray(pc.fill_null(array, 0.0)).view(np.int64)
-        else:
-            values[:size] = np.asarray(pc.fill_null(array, False if kind is Kind.BOOL else 0), dtype=np.int64)
+            values[:] = np.asarray(pc.fill_null(array, False if node.kind is Kind.BOOL else 0), dtype=np.int64)
 
 
 def _column(frame: Frame, name: str) -> pa.Array:

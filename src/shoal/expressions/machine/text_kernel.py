@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-WANT_BYTE, WANT_CHARACTER, WANT_RUN = 0, 1, 2
+WANT_BYTE, WANT_CHARACTER, WANT_RUN, WANT_NOTHING = 0, 1, 2, 9
+ZERO, ONE = np.uint64(0), np.uint64(1)
 SCHEME, HOST, PATH, EXTENSION = 0, 1, 2, 3
 _SLASH, _BACKSLASH, _QUERY, _HASH, _COLON, _AT, _DOT, _OPEN, _CLOSE = 47, 92, 63, 35, 58, 64, 46, 91, 93
 
@@ -29,37 +30,41 @@ def _letter(c):
 
 @njit(cache=True, nogil=True)
 def _matches(data, at, end, want, pattern, tail, fold):
-    """1 or 0. `tail` is where the plain bytes behind the last run begin (0 where there is no run)."""
-    p, size = 0, len(want)
-    run, back = -1, 0
+    """1 or 0. `tail` is where the plain bytes behind the last run begin (0 where there is no run).
+
+    All places are uint64: an index that cannot be negative spares its test.
+    """
+    p, size = ZERO, np.uint64(len(want))
+    in_run, run, back = False, ZERO, ZERO
     while at < end or (p < size and want[p] == WANT_RUN):
-        kind = want[p] if p < size else 9
-        if kind == WANT_RUN:
-            if p + 1 == tail:  # only plain bytes are left: they stand at the end or nowhere
+        kind = want[p] if p < size else WANT_NOTHING
+        if kind == WANT_BYTE and (_lower(data[at]) if fold else data[at]) == pattern[p]:
+            at += ONE
+            p += ONE
+        elif kind == WANT_RUN:
+            if p + ONE == tail:  # only plain bytes are left: they stand at the end or nowhere
                 if end - at < size - tail:
                     return 0
-                at, run = end - (size - tail), -1
-            else:
-                run, back = p, at
-            p += 1
-            if run >= 0 and want[p] == WANT_BYTE:
+                at, in_run = end - (size - tail), False
+                p += ONE
+                continue
+            in_run, run, back = True, p, at
+            p += ONE
+            if p < size and want[p] == WANT_BYTE:
                 first = pattern[p]
                 also = first - 32 if fold and first >= 97 and first <= 122 else first
                 while at < end and data[at] != first and data[at] != also:
-                    at += 1
+                    at += ONE
                 back = at
         elif kind == WANT_CHARACTER:
-            at += 1
+            at += ONE
             while at < end and (data[at] & 0xC0) == 0x80:
-                at += 1
-            p += 1
-        elif kind == WANT_BYTE and (_lower(data[at]) if fold else data[at]) == pattern[p]:
-            at += 1
-            p += 1
-        elif run >= 0:
-            back += 1
+                at += ONE
+            p += ONE
+        elif in_run:
+            back += ONE
             while back < end and (data[back] & 0xC0) == 0x80:
-                back += 1
+                back += ONE
             at, p = back, run  # the run again, from one character further
         else:
             return 0
@@ -80,12 +85,14 @@ def match_rows(data, offsets, want, pattern, fold, out):
         tail = 0
     if fold:
         bits = np.uint8(0)
-        for i in range(offsets[0], offsets[len(out)]):
-            bits |= data[i]
+        whole = data[offsets[0] : offsets[len(out)]]
+        for i in range(len(whole)):
+            bits |= whole[i]
         if bits >= 128:
             return False
     for row in range(len(out)):
-        out[row] = _matches(data, offsets[row], offsets[row + 1], want, pattern, tail, fold)
+        begin, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        out[row] = _matches(data, begin, end, want, pattern, np.uint64(tail), fold)
     return True
 
 
@@ -133,8 +140,9 @@ def code_rows(ids, valid, data, offsets, table, codes, firsts):
 def spread(codes, few, few_valid, values, valid):
     """Give each row what was found for its code."""
     for row in range(len(codes)):
-        values[row] = few[codes[row]]
-        valid[row] = few_valid[codes[row]]
+        code = np.uint32(codes[row])
+        values[row] = few[code]
+        valid[row] = few_valid[code]
 
 
 @njit(cache=True, nogil=True)
@@ -207,7 +215,13 @@ def _part(part, data, start, end):
         if data[i] != _SLASH and data[i] != _BACKSLASH:
             return -1, -1
     stop = at
-    while stop < end and data[stop] != _SLASH and data[stop] != _BACKSLASH and data[stop] != _QUERY and data[stop] != _HASH:
+    while (
+        stop < end
+        and data[stop] != _SLASH
+        and data[stop] != _BACKSLASH
+        and data[stop] != _QUERY
+        and data[stop] != _HASH
+    ):
         stop += 1
     if part == HOST:
         return _host(data, at, stop)

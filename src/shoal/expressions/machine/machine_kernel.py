@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from shoal.expressions.numbers_kernel import run_float, run_int
+from shoal.expressions.machine.numbers_kernel import run_float, run_int
 
 WIDTH = 256
 STRIDE = WIDTH + 8
@@ -28,32 +28,34 @@ FIRST_INT, FIRST_FLOAT = 32, 96
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _move(op, d, a, n, start, num, ok, truth, values, valid):
+    first = np.uint64(start)  # an index that cannot be negative lets the loops be vectorised
     if op == LOAD_N:
         for i in range(n):
-            num[d, i] = values[a, start + i]
+            num[d, i] = values[a, first + np.uint64(i)]
         for i in range(n):
-            ok[d, i] = valid[a, start + i]
+            ok[d, i] = valid[a, first + np.uint64(i)]
     else:
         zero, two = np.uint8(0), np.uint8(2)
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, start + i] != 0)
+            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] != 0)
         for i in range(n):
-            truth[d, i] = truth[d, i] & (zero - valid[a, start + i])
+            truth[d, i] = truth[d, i] & (zero - valid[a, first + np.uint64(i)])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _store(op, d, a, n, start, num, ok, truth, out, out_valid):
+    first = np.uint64(start)
     if op == STORE_N:
         for i in range(n):
-            out[d, start + i] = num[a, i] if ok[a, i] else 0
+            out[d, first + np.uint64(i)] = num[a, i] if ok[a, i] else 0
         for i in range(n):
-            out_valid[d, start + i] = ok[a, i]
+            out_valid[d, first + np.uint64(i)] = ok[a, i]
     else:
         one = np.uint8(1)
         for i in range(n):
-            out[d, start + i] = truth[a, i] & one
+            out[d, first + np.uint64(i)] = truth[a, i] & one
         for i in range(n):
-            out_valid[d, start + i] = (truth[a, i] & one) | (truth[a, i] >> one)
+            out_valid[d, first + np.uint64(i)] = (truth[a, i] & one) | (truth[a, i] >> one)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -150,11 +152,3 @@ def run_code(
                 _move(op - LOAD_XN, d, a, n, start, num, ok, truth, extra, extra_valid)
             else:
                 _store(op, d, a, n, start, num, ok, truth, out, out_valid)
-
-
-def warm() -> None:
-    """Compile the machine (or load it from the cache): a second or ten, once a process."""
-    grid, mask = np.zeros((1, STRIDE), dtype=np.int64), np.zeros((1, STRIDE), dtype=np.uint8)
-    flat, floats = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float64)
-    code = np.zeros((0, 6), dtype=np.int64)
-    run_code(code, grid, grid.view(np.float64), mask, mask, grid, mask, grid, mask, flat, floats, grid, mask, 0)

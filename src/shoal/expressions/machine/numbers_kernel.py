@@ -2,8 +2,8 @@
 """The machine's arithmetic and comparisons on integers and floats. Hot path.
 
 See `machine_kernel` for registers and truth values. `exp`, `ln`, `pow` and the sines are libm's, called one by one.
-The mean radius of the earth is that of IUGG (Moritz, Geodetic Reference System 1980, R1 = 6371.0088 km); the distance is the haversine
-formula (Sinnott, Sky and Telescope 68, 1984).
+The mean radius of the earth is that of IUGG (Moritz, Geodetic Reference System 1980, R1 = 6371.0088 km); the distance
+is the haversine formula (Sinnott, Sky and Telescope 68, 1984).
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _times(op, d, a, b, n, num, flt, ok):
             v = ok[a, i] & ok[b, i] & np.uint8(good and ((x ^ r) & (y ^ r)) >= 0)
             num[d, i] = r
             ok[d, i] = v
-    elif op == EPOCH or op == I_TO_F:
+    elif op in (EPOCH, I_TO_F):
         scale = 1e6 if op == EPOCH else 1.0
         for i in range(n):
             v = ok[a, i]
@@ -249,7 +249,7 @@ def _float_arithmetic(op, d, a, b, n, flt, ok):
             v = ok[a, i] & ok[b, i] & np.uint8(r - r == 0.0)
             flt[d, i] = r
             ok[d, i] = v
-    elif op == LEAST_F or op == GREATEST_F:
+    elif op in (LEAST_F, GREATEST_F):
         for i in range(n):
             x, y = flt[a, i], flt[b, i]
             v, w = ok[a, i], ok[b, i]
@@ -320,7 +320,7 @@ def run_float(op, d, a, b, c, e, n, num, flt, ok, truth, pool):
         _float_compare(op, d, a, b, n, flt, ok, truth)
     elif op == IN_F:
         _member(d, a, b, c, e, n, flt, ok, truth, pool)
-    elif op <= MOD_F or op == LEAST_F or op == GREATEST_F or op == POW:
+    elif op <= MOD_F or op in (LEAST_F, GREATEST_F, POW):
         _float_arithmetic(op, d, a, b, n, flt, ok)
     elif op == F_TO_I:
         for i in range(n):
