@@ -114,3 +114,9 @@ def test_reading_skips_comments_and_blank_lines(tmp_path: Path) -> None:
     path.write_bytes("\ufeff# ours\n\n a.example \r\nb.example # since May\nc#d\n".encode())
     made = NamedList.read(path)
     assert (made.name, made.kind, made.texts) == ("partners", "text", frozenset({"a.example", "b.example", "c#d"}))
+
+
+def test_texts_of_one_length_are_told_apart() -> None:
+    made = NamedList.of("hosts", [f"h{i:04d}.example" for i in range(0, 2000, 2)])
+    asked = pa.array([f"h{i:04d}.example" for i in range(2000)])
+    assert made.contains(asked).tolist() == [i % 2 == 0 for i in range(2000)]

@@ -123,3 +123,14 @@ def test_owners_of_links_and_files() -> None:
         ("ann", 1, None, None),
         ("dan", None, None, None),
     ]
+
+
+def test_who_writes_a_file_again_does_not_own_it() -> None:
+    events = table_of(
+        {"type": "file.uploaded", "actor": "ann", "file": "f"},
+        {"type": "file.uploaded", "actor": "bob", "file": "f"},
+        {"type": "file.uploaded", "actor": "bob", "file": "f", "owner": "cat"},
+        {"type": "file.uploaded", "account": "dan", "file": "g"},
+        {"type": "file.downloaded", "actor": "dan", "file": "f"},
+    )
+    assert told(FactTable(IDENTITY).join(events), "owner") == [("ann",), ("ann",), ("cat",), ("dan",), ("cat",)]

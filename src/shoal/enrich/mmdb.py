@@ -60,7 +60,7 @@ class MmdbTable:
         )
 
     def lookup(self, addresses: Addresses) -> Mapping[str, pa.Array]:
-        """See `EnrichmentTable`. About 5 µs for an address that is not cached, .3 µs else."""
+        """See `EnrichmentTable`. About 3 µs for an address that is not cached, 1 µs else (arrays included)."""
         keys = (
             hi << 64 | lo if version else -1
             for hi, lo, version in zip(
