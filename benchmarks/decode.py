@@ -1,8 +1,8 @@
 """Decoding speed: native NDJSON against row-wise orjson and Polars' reader in the same run; CloudTrail records.
 
-The native lines are what a file-sharing service sends: 14 of the table's columns, ISO times, IPv4 and IPv6, 1 % of lines
-with an unknown field, .2 % with escapes, .1 % malformed. All speeds are events per second of process CPU time, the best
-of several rounds, rounds interleaved so that a busy machine hits all alike.
+The native lines are what a file-sharing service sends: 14 of the table's columns, ISO times, IPv4 and IPv6, 1 % of
+lines with an unknown field, .2 % with escapes, .1 % malformed. All speeds are events per second of process CPU time,
+the best of several rounds, rounds interleaved so that a busy machine hits all alike.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracles.events_oracle import NATIVE_FLOATS, NATIVE_INTS, NATIVE_TEXTS, native_row
 
-from shoal.events.decode import Decoded
+from oracles.events_oracle import NATIVE_FLOATS, NATIVE_INTS, NATIVE_TEXTS, native_row
 from shoal.events.deadletters import REASONS
+from shoal.events.decode import Decoded
 from shoal.events.formats.native import NativeDecoder
 from shoal.events.formats.native_rows import KEYS
 from shoal.events.identity import ERASED_MARK
@@ -143,8 +143,9 @@ TEXTS = st.one_of(
 ADDRESSES = st.one_of(
     st.ip_addresses().map(str),
     st.sampled_from(
-        ["10.0.0.1:443", "[2001:DB8::1]:80", "::ffff:1.2.3.4", "01.2.3.4", "1.2.3", "256.1.1.1", "host.example", "", "::",
-         "2001:0db8::1", "1:0:0:2::", "1::2:0:0:3", "fe80::1%eth0", "::ffff:102:304", "1:2:3:4:5:6:7:8:9", ":::", "1.2.3.4."]
+        ["10.0.0.1:443", "[2001:DB8::1]:80", "::ffff:1.2.3.4", "01.2.3.4", "1.2.3", "256.1.1.1", "host.example", "",
+         "::", "2001:0db8::1", "1:0:0:2::", "1::2:0:0:3", "fe80::1%eth0", "::ffff:102:304", "1:2:3:4:5:6:7:8:9", ":::",
+         "1.2.3.4."]
     ),
 )  # fmt: skip
 ZONES = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -311,8 +312,9 @@ def test_the_kernel_takes_what_is_plain(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(native.Rows, "read", refuse)
     block = "\n".join(
-        json.dumps({"time": "2024-01-01T00:00:00.5+01:00", "type": "a.b", "ip": ip, "size_bytes": 5, "lat": -1.25, "lon": 3,
-                    "external": True, "zz": "é", "n": 1.5, "attributes": {"k": None, "b": False}, "actor": None},
+        json.dumps({"time": "2024-01-01T00:00:00.5+01:00", "type": "a.b", "ip": ip, "size_bytes": 5, "lat": -1.25,
+                    "lon": 3, "external": True, "zz": "é", "n": 1.5, "attributes": {"k": None, "b": False},
+                    "actor": None},
                    ensure_ascii=False)
         for ip in ("1.2.3.4", "2001:db8::1", "::", "1:2:3:4:5:6:7:8", "255.255.255.255")
     )  # fmt: skip

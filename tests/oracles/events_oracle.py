@@ -21,7 +21,7 @@ def time_us(text: str) -> int:
 def address(text: str) -> str | None:
     """Canonical text of an address without port, by the standard library."""
     try:
-        found = ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = getattr(found, "ipv4_mapped", None)

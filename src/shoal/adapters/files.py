@@ -2,8 +2,8 @@
 
 Compressed streams are decompressed as they are read, under a bound on how much they may grow, so that a small hostile
 file cannot fill the machine. The partition of a record is its file's name, its offset its number in the file. A file
-that ends early or is damaged gives what could be read and one dead letter (`source.truncated`). A `FileSource` holds one
-open file and its counters while it is iterated; it knows no journal.
+that ends early or is damaged gives what could be read and one dead letter (`source.truncated`). A `FileSource` holds
+one open file and its counters while it is iterated; it knows no journal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shoal.errors import InvalidInput, Problem, Where, nearest_name
 from shoal.events.deadletters import DeadLetter, dead_letter, write_dead_letters
 from shoal.events.decode import Decoded
 from shoal.events.formats import FORMATS, guess_format
-from shoal.events.formats.framing import HEAD_BYTES, frame
+from shoal.events.framing import HEAD_BYTES, frame
 
 STDIN = "-"
 READ_BYTES = 1 << 18

@@ -1,9 +1,9 @@
 """The sorted spool: event tables of any number by (time, event_id), in bounded memory.
 
 A finite file is sorted before it is journalled (FEATURES.md, contract point 1). Rows whose time and id are equal keep
-the order in which they came; a missing id sorts first. What fits in memory is sorted there; more goes as sorted runs to
-Arrow files in a folder, which are merged block by block and removed. A stream that is in order already is passed on as it
-comes, as far as it is in order within memory.
+the order in which they came; a missing id sorts first. What fits in memory is sorted there; more goes as sorted runs
+to Arrow files in a folder, which are merged block by block and removed. A stream that is in order already is passed
+on as it comes, as far as it is in order within memory.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def sort_table(table: pa.Table) -> pa.Table:
     keys = pa.table(
         {"time": table.column("time"), "event_id": _ids(table), "place": pa.array(np.arange(table.num_rows))}
     )
-    order = pc.sort_indices(
-        keys, sort_keys=[("time", "ascending"), ("event_id", "ascending"), ("place", "ascending")]
-    )
+    order = pc.sort_indices(keys, sort_keys=[("time", "ascending"), ("event_id", "ascending"), ("place", "ascending")])
     return table.take(order).combine_chunks()
 
 

@@ -43,8 +43,8 @@ def extract(table: pa.Table, wanted: Mapping[str, tuple[str, Kind]]) -> pa.Table
         if text is None:
             continue
         document = orjson.loads(text)
-        for column, (path, kind) in zip(columns, plans, strict=True):
-            value = _walk(document, path)
+        for column, (parts, kind) in zip(columns, plans, strict=True):
+            value = _walk(document, parts)
             if value is not _MISSING:
                 column[row] = _typed(value, kind)
     for name, column, (_, kind) in zip(wanted, columns, plans, strict=True):

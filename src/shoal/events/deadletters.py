@@ -23,7 +23,6 @@ REASONS: dict[str, str] = {
     "utf8.invalid": "the record is not UTF-8",
     "json.malformed": "the record is not JSON",
     "json.not_object": "the record is JSON, but not an object",
-    "json.truncated": "the file ends inside a JSON array or its brackets do not match",
     "nesting.too_deep": "objects and arrays are nested more than 64 deep",
     "text.too_long": "a text is longer than 64 KiB",
     "text.erased_mark": "a text begins with the mark of erased texts, which only Shoal may write",

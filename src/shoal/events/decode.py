@@ -44,7 +44,8 @@ class Decoded:
     @property
     def balanced(self) -> bool:
         """Whether every record that was read became exactly one event, fact, label or dead letter."""
-        return self.read == self.events.num_rows + self.facts.num_rows + self.labels.num_rows + len(self.dead)
+        kept: int = self.events.num_rows + self.facts.num_rows + self.labels.num_rows
+        return self.read == kept + len(self.dead)
 
 
 class Decoder(Protocol):

@@ -1,9 +1,10 @@
 """Ids for events whose source gives none: the hash of the canonical record and its occurrence number in the source.
 
-The canonical record is the native line of the event (schema order, nulls left out) without its place (source, partition,
-offset), its receipt time and its id, so the same record gets the same id from any file, cut or order. Two records of one
-source that are alike in every field are told apart by their occurrence number, and a replayed file gives the same
-numbers again. The counts live as long as this object; `state` and `EventIds(state)` carry them over a restart.
+The canonical record is the native line of the event (schema order, nulls left out) without its place (source,
+partition, offset), its receipt time and its id, so the same record gets the same id from any file, cut or order. Two
+records of one source that are alike in every field are told apart by their occurrence number, and a replayed file
+gives the same numbers again. The counts live as long as this object; `state` and `EventIds(state)` carry them over a
+restart.
 """
 
 from __future__ import annotations

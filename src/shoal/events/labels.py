@@ -1,8 +1,8 @@
 """Labels: what is known to be abuse or benign, about whom, for which interval, and since when it is known.
 
 A label covers the half-open interval [start, end): events of a hijacked account before its takeover are benign. It
-joins a training set by `known_at`, never by when the abuse happened. A retraction is a label with `retracted` true. Here
-lives the table's schema; the journal keeps the labels, `learn` reads them.
+joins a training set by `known_at`, never by when the abuse happened. A retraction is a label with `retracted` true.
+Here lives the table's schema; the journal keeps the labels, `learn` reads them.
 """
 
 from __future__ import annotations

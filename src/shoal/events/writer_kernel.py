@@ -14,7 +14,7 @@ from numba import njit
 RAW, PLAIN, ESCAPED = 0, 1, 2  # put as it is; in quotes; in quotes with escapes
 
 _QUOTE, _BACKSLASH, _COMMA, _OPEN, _CLOSE, _NEWLINE = 34, 92, 44, 123, 125, 10
-_HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+HEX_DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8).copy()
 
 
 @njit("int64(uint8[::1], int64, int64)", cache=True, nogil=True)
@@ -23,7 +23,7 @@ def escaped_size(data, start, end):
     size = end - start
     for i in range(start, end):
         c = data[i]
-        if c == _QUOTE or c == _BACKSLASH:
+        if c == _QUOTE or c == _BACKSLASH:  # noqa: SIM109
             size += 1
         elif c < 32:
             size += 5
@@ -34,7 +34,7 @@ def escaped_size(data, start, end):
 def _put_escaped(data, start, end, out, at, digits):
     for i in range(start, end):
         c = data[i]
-        if c == _QUOTE or c == _BACKSLASH:
+        if c == _QUOTE or c == _BACKSLASH:  # noqa: SIM109
             out[at] = _BACKSLASH
             out[at + 1] = c
             at += 2
@@ -65,7 +65,7 @@ def _put(data, start, end, out, at):
     cache=True,
     nogil=True,
 )
-def lines_size(data, offsets, data_starts, offset_starts, valid, keys, key_ends, modes, rows):
+def lines_size(data, offsets, data_starts, offset_starts, valid, keys, key_ends, modes, rows):  # noqa: ARG001 - called as write_lines is
     """Bytes that `write_lines` will write."""
     total = np.int64(0)
     for column in range(len(modes)):
@@ -124,8 +124,3 @@ def write_lines(data, offsets, data_starts, offset_starts, valid, keys, key_ends
         out[at + 1] = _NEWLINE
         at += 2
     return at
-
-
-def hex_digits():
-    """The digits that `write_lines` needs."""
-    return _HEX

@@ -1,4 +1,4 @@
-"""Writers: events as native NDJSON (columns at once), and findings as OCSF Detection Finding. Hot path (`write_native`).
+"""Writers: events as native NDJSON (columns at once: hot path), and findings as OCSF Detection Finding.
 
 What is written is read back equal by the native reader, the place (source, partition, offset) aside: that belongs to
 where a record is read. Holds no state.
@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoal import __version__
 from shoal.errors import InvalidInput, Problem, Where
-from shoal.events.formats.ocsf_tables import SEVERITIES
-from shoal.events.formats.ocsf_tables import VERSION as OCSF_VERSION
+from shoal.events.formats.tables.ocsf import SEVERITIES
+from shoal.events.formats.tables.ocsf import VERSION as OCSF_VERSION
 from shoal.events.schema import BY_NAME, Kind, check_table
-from shoal.events.writer_kernel import ESCAPED, PLAIN, RAW, hex_digits, lines_size, write_lines
+from shoal.events.writer_kernel import ESCAPED, HEX_DIGITS, PLAIN, RAW, lines_size, write_lines
 
 PLACE = frozenset({"source", "partition", "offset"})
 _T = 10  # where `T` stands in an ISO time
@@ -39,7 +40,7 @@ def write_native(table: pa.Table) -> bytes:
     columns = [_Flat(name, table.column(name)) for name in table.column_names if name not in PLACE]
     columns = [column for column in columns if column.valid.any()]
     if not columns:
-        return b"{}\n" * rows
+        return b"".join([b"{}\n"] * rows)
     data = np.concatenate([column.data for column in columns])
     offsets = np.concatenate([column.offsets for column in columns])
     data_starts = np.cumsum([0, *(len(column.data) for column in columns[:-1])], dtype=np.int64)
@@ -51,8 +52,9 @@ def write_native(table: pa.Table) -> bytes:
     modes = np.array([column.mode for column in columns], dtype=np.uint8)
     shape = (data, offsets, data_starts, offset_starts, valid, keys, key_ends, modes, rows)
     out = np.empty(lines_size(*shape), dtype=np.uint8)
-    written = write_lines(*shape, out, hex_digits().copy())
-    return out[:written].tobytes()
+    written = write_lines(*shape, out, HEX_DIGITS)
+    lines: bytes = out[:written].tobytes()
+    return lines
 
 
 class _Flat:
@@ -97,14 +99,14 @@ FINDING_KEYS = ("id", "time", "title", "description", "severity", "threat", "tie
 FINDING_LISTS = ("rules", "evidence", "actions")
 
 
-def ocsf_detection_finding(finding: Mapping[str, Any], version: str = "") -> dict[str, Any]:
+def ocsf_detection_finding(finding: Mapping[str, Any], version: str = __version__) -> dict[str, Any]:
     """A finding as an OCSF 1.4 Detection Finding (class 2004, activity Create), ready for a JSON encoder.
 
     `finding` has: `id` text; `time` int64 microseconds UTC; `title`, `description` texts; `severity` one of
-    informational, low, medium, high, critical, fatal, unknown; `threat` text (kind of abuse); `tier` text (allow, watch,
-    challenge, restrict, block); `subject_type`, `subject` texts; and lists: `rules` of {`id`, `title`, `technique`
-    (ATT&CK id or null)}, `evidence` of objects (facts in words, event ids, counts), `actions` of texts. Raises
-    `InvalidInput` with all problems (`finding.missing`, `finding.wrong`, `finding.unknown_key`).
+    informational, low, medium, high, critical, fatal, unknown; `threat` text (kind of abuse); `tier` text (allow,
+    watch, challenge, restrict, block); `subject_type`, `subject` texts; and lists: `rules` of {`id`, `title`,
+    `technique` (ATT&CK id or null)}, `evidence` of objects (facts in words, event ids, counts), `actions` of texts.
+    Raises `InvalidInput` with all problems (`finding.missing`, `finding.wrong`, `finding.unknown_key`).
     """
     _check_finding(finding)
     ms = finding["time"] // 1000
@@ -135,7 +137,7 @@ def ocsf_detection_finding(finding: Mapping[str, Any], version: str = "") -> dic
         "status_id": 1, "status": "New",
         "metadata": {
             "version": OCSF_VERSION, "uid": finding["id"],
-            "product": {"name": "Shoal", "vendor_name": "Shoal", "uid": "shoal", **({"version": version} if version else {})},
+            "product": {"name": "Shoal", "vendor_name": "Shoal", "uid": "shoal", "version": version},
         },
         "finding_info": info,
         "resources": [{"type": finding["subject_type"], "uid": finding["subject"], "name": finding["subject"]}],

@@ -1,6 +1,6 @@
 """AWS CloudTrail records: as lines, and as delivered (`{"Records": […]}`). Hot path.
 
-The tables are in `cloudtrail_tables`; here is what a table cannot say: who acted, whether it went well, whether a grant
+The tables are in `tables.cloudtrail`; here is what a table cannot say: who acted, whether it went well, whether a grant
 leaves the account. A record that is plain is decoded by a typed decoder that makes no objects for what goes to
 `attributes` unread; others by the general one, with the same outcome. A decoder holds no state between blocks.
 """
@@ -15,7 +15,9 @@ from typing import Any
 import orjson
 
 from shoal.events.decode import Decoded, event_table
-from shoal.events.formats.cloudtrail_tables import (
+from shoal.events.formats.mapping import Mapping, Reach, Record, Values, keep_rows, overlay, pick, read_times, require
+from shoal.events.formats.records import Intake, split_lines
+from shoal.events.formats.tables.cloudtrail import (
     ACL_PATHS,
     BY_OPERATION,
     COLUMNS,
@@ -27,8 +29,6 @@ from shoal.events.formats.cloudtrail_tables import (
     RECIPIENT_IS_PRINCIPAL,
     TYPES,
 )
-from shoal.events.formats.mapping import Mapping, Reach, Record, Values, keep_rows, overlay, pick, read_times, require
-from shoal.events.formats.records import Intake, split_lines
 from shoal.events.formats.values import BadValue
 
 _MAPPING = Mapping(COLUMNS)

@@ -3,7 +3,7 @@
 A CSV row's record is the JSON of its AuditData; the other columns are wrapping of the search or the tool that exported
 it (they repeat or describe the record, and differ between exports of the same record), and are left out. JSON records
 are the AuditData itself, or objects that hold it. Times have no zone: they are UTC by definition of the schema. The
-tables are in `m365_tables`. A decoder holds no state between blocks.
+tables are in `tables.m365`. A decoder holds no state between blocks.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from shoal.events.decode import MAX_LINE_BYTES, Decoded, event_table
-from shoal.events.formats.m365_tables import ANONYMOUS, BY_OPERATION, COLUMNS, OTHER, OUTCOMES, TYPES
 from shoal.events.formats.mapping import Mapping, Reach, Values, keep_rows, overlay, pick, read_times, require
 from shoal.events.formats.records import Intake, load_object, split_lines
+from shoal.events.formats.tables.m365 import ANONYMOUS, BY_OPERATION, COLUMNS, OTHER, OUTCOMES, TYPES
 from shoal.events.formats.values import BadValue
 
 _MAPPING = Mapping(COLUMNS)
@@ -110,7 +110,8 @@ def _take(intake: Intake, place: int, text: bytes, raw: bytes, *, wrapped: bool)
         if isinstance(inner, str):
             if not inner.strip():
                 raise BadValue("auditdata.missing", "AuditData is empty")
-            wrapped, record = True, load_object(inner.encode("utf-8"))
+            wrapped = True
+            record = load_object(inner.encode("utf-8"))
         elif isinstance(inner, dict):
             record = inner
         elif not wrapped and any(name in record for name in _WRAPPERS):

@@ -1,9 +1,9 @@
 """The declarative mapping: a table of target column ← source paths and transform, run column by column. Hot path.
 
-A path is dotted. A last part `@Name` (it may hold dots) reads a list of `{"Name": …, "Value" | "NewValue": …}` pairs as
-an object; a part `0` takes the first of a list. The first path that gives a usable value wins. A top-level field that becomes a column as it
-stands leaves `attributes`; everything else stays there, so that nothing is lost: `rest_of` makes that text. Holds no
-state beyond its tables.
+A path is dotted. A last part `@Name` (it may hold dots) reads a list of `{"Name": …, "Value" | "NewValue": …}` pairs
+as an object; a part `0` takes the first of a list. The first path that gives a usable value wins. A top-level field
+that becomes a column as it stands leaves `attributes`; everything else stays there, so that nothing is lost:
+`rest_of` makes that text. Holds no state beyond its tables.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def _read_value(data, i, column, kind, tok_col, tok_val, at):
             value = read_time(data, start, end)
             if value < 0:
                 return -1, at
-        elif kind == TEXT or kind == IP or kind == TYPE:
+        elif kind == TEXT or kind == IP or kind == TYPE:  # noqa: SIM109
             if kind == IP and address_kind(data, start, end) == 0:
                 return -1, at
             if kind == TYPE and end == start:
@@ -182,7 +182,7 @@ def _read_value(data, i, column, kind, tok_col, tok_val, at):
     elif kind == BOOL:
         end = _literal_end(data, i)
         value = np.int64(1) if c == 116 else np.int64(0)
-    elif kind == INT or kind == TIME:
+    elif kind == INT or kind == TIME:  # noqa: SIM109
         value, end = read_int(data, i)
         if kind == TIME and (value < 0 or value > MAX_TIME_US or data[i] == _MINUS):
             return -1, at
@@ -269,7 +269,9 @@ def scan(data, size, keys, key_starts, words, masks, kinds, slots, needed, tok_c
         if data[start] == _NL:
             i = start + 1
             continue
-        end, after = _scan_line(data, start, keys, key_starts, words, masks, kinds, slots, follows, needed, tok_col, tok_val, at)
+        end, after = _scan_line(
+            data, start, keys, key_starts, words, masks, kinds, slots, follows, needed, tok_col, tok_val, at
+        )
         if end > 0 and end - i <= MAX_LINE:
             at = after
             row_ends[rows] = at
@@ -299,7 +301,7 @@ def measure(tok_col, tok_val, row_ends, rows, kinds, sizes, counts):
             if column < UNKNOWN:
                 counts[column] += 1
                 kind = kinds[column]
-                if kind == FLOAT or kind == TEXT or kind >= IP:
+                if kind == FLOAT or kind == TEXT or kind >= IP:  # noqa: SIM109
                     sizes[column] += tok_val[t] & TEXT_MASK
             elif column == UNKNOWN:
                 further += (tok_val[t] & TEXT_MASK) + 4  # quotes, colon, comma or brace
@@ -342,8 +344,8 @@ def _copy_further(data, tok_col, tok_val, start, end, out, at):
 def build(data, tok_col, tok_val, row_ends, rows, kinds, slot_of, text, text_starts, offsets, numbers, valid):
     """Fill the Arrow buffers of the columns that occur.
 
-    `slot_of[column]`: its row in `offsets` [S, rows + 1] and `valid` [S, bytes] (-1: does not occur; column len(kinds) is
-    `attributes`); texts of slot s go to `text` from `text_starts[s]`; numbers to `numbers` [S, rows].
+    `slot_of[column]`: its row in `offsets` [S, rows + 1] and `valid` [S, bytes] (-1: does not occur; column
+    len(kinds) is `attributes`); texts of slot s go to `text` from `text_starts[s]`; numbers to `numbers` [S, rows].
     """
     cursors = text_starts.copy()
     slots = len(text_starts)
@@ -361,7 +363,7 @@ def build(data, tok_col, tok_val, row_ends, rows, kinds, slot_of, text, text_sta
             slot = slot_of[column]
             kind = kinds[column]
             valid[slot, row >> 3] |= bit
-            if kind == FLOAT or kind == TEXT or kind >= IP:
+            if kind == FLOAT or kind == TEXT or kind >= IP:  # noqa: SIM109
                 cursors[slot] = _copy(data, tok_val[t] >> TEXT_SHIFT, tok_val[t] & TEXT_MASK, text, cursors[slot])
             else:
                 numbers[slot, row] = tok_val[t]

@@ -1,6 +1,6 @@
 """OCSF events as JSON: Authentication, Account Change, File Hosting Activity, API Activity, Detection Finding.
 
-The tables are in `ocsf_tables`. `time` is milliseconds (OCSF timestamp_t); `time_dt` (ISO 8601, microseconds) is taken
+The tables are in `tables.ocsf`. `time` is milliseconds (OCSF timestamp_t); `time_dt` (ISO 8601, microseconds) is taken
 where both stand. Classes that the table does not know keep their numbers as the event's type. A decoder holds no state.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from shoal.events.decode import Decoded, event_table
 from shoal.events.formats.mapping import Mapping, Reach, Values, keep_rows
-from shoal.events.formats.ocsf_tables import ACCOUNT_CHANGE, AUTHENTICATION, COLUMNS, OUTCOMES, TYPES
 from shoal.events.formats.records import Intake, split_lines
+from shoal.events.formats.tables.ocsf import ACCOUNT_CHANGE, AUTHENTICATION, COLUMNS, OUTCOMES, TYPES
 from shoal.events.formats.values import MAX_TIME_US, BadValue, parse_time
 
 _MAPPING = Mapping(COLUMNS)

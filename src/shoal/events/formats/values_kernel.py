@@ -8,10 +8,12 @@ ahead.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
-from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.cpython.unsafe.numbers import trailing_zeros as _trailing_zeros
 from numba.extending import intrinsic
 
 MAX_TIME_US = 253_402_300_799_999_999
@@ -23,11 +25,10 @@ _QUOTES, _BACKSLASHES = np.uint64(0x2222222222222222), np.uint64(0x5C5C5C5C5C5C5
 _SPACES = np.uint64(0x2020202020202020)
 
 
-@intrinsic
-def load8(_context, array, index):  # type: ignore[no-untyped-def]
+def _load8(_context, array, index):
     """Eight bytes of a uint8 array from `index` on, as a little-endian uint64, aligned or not."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
         value = builder.load(pointer)
@@ -37,11 +38,10 @@ def load8(_context, array, index):  # type: ignore[no-untyped-def]
     return types.uint64(array, index), generate
 
 
-@intrinsic
-def store8(_context, array, index, value):  # type: ignore[no-untyped-def]
+def _store8(_context, array, index, value):  # noqa: ARG001 - a typing function: the value is in `args`
     """Write a uint64 as eight bytes of a uint8 array from `index` on, aligned or not."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
         builder.store(args[2], pointer).align = 1
@@ -50,8 +50,14 @@ def store8(_context, array, index, value):  # type: ignore[no-untyped-def]
     return types.void(array, index, types.uint64), generate
 
 
+load8: Any = intrinsic(_load8)
+trailing_zeros: Any = _trailing_zeros
+store8: Any = intrinsic(_store8)
+
+
 @njit(cache=True, nogil=True, inline="always")
 def skip_space(data, i):
+    """Index of the first byte at or after i that is no white space within a line."""
     while data[i] == _SPACE or data[i] == _TAB or data[i] == _CR:
         i += 1
     return i
@@ -214,7 +220,7 @@ def read_time(data, s, e):
             micro *= 10
     shift = np.int64(0)
     if data[i] == 90 and i + 1 == e:
-        shift = 0
+        pass
     elif (data[i] == 43 or data[i] == _MINUS) and i + 6 == e and data[i + 3] == _COLON:
         hours, minutes = _two(data, i + 1), _two(data, i + 4)
         if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:

@@ -1,7 +1,7 @@
 """The CloudTrail mapping as data: columns ← record paths, and operation → event type.
 
-Paths are those of the CloudTrail record contents (AWS CloudTrail user guide, "CloudTrail record contents", event version
-1.08 to 1.11). `docs/formats.md` shows the same tables for people. Nothing here is computed.
+Paths are those of the CloudTrail record contents (AWS CloudTrail user guide, "CloudTrail record contents", event
+version 1.08 to 1.11). `docs/formats.md` shows the same tables for people. Nothing here is computed.
 """
 
 from __future__ import annotations
@@ -98,8 +98,11 @@ BY_OPERATION: dict[str, tuple[Column, ...]] = {
         Column("permission", ("requestParameters.attributeName",)),
     ),
     "AuthorizeSecurityGroupIngress": (
-        Column("recipient", ("requestParameters.cidrIp", "requestParameters.ipPermissions.items.0.ipRanges.items.0.cidrIp",
-                             "requestParameters.ipPermissions.items.0.ipv6Ranges.items.0.cidrIpv6")),
+        Column("recipient", (
+            "requestParameters.cidrIp",
+            "requestParameters.ipPermissions.items.0.ipRanges.items.0.cidrIp",
+            "requestParameters.ipPermissions.items.0.ipv6Ranges.items.0.cidrIpv6",
+        )),
     ),
 }  # fmt: skip
 """Operation (without version suffix) → columns that only it has, over the general ones."""

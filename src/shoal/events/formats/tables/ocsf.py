@@ -1,8 +1,8 @@
 """The OCSF mapping as data, both ways: class and activity ↔ event type, attribute paths ↔ columns.
 
 Class and activity numbers are those of the Open Cybersecurity Schema Framework 1.4 (schema.ocsf.io): Authentication
-3002, Account Change 3001, File Hosting Activity 6006, API Activity 6003, Detection Finding 2004. `docs/formats.md` shows
-the same tables for people. Nothing here is computed.
+3002, Account Change 3001, File Hosting Activity 6006, API Activity 6003, Detection Finding 2004. `docs/formats.md`
+shows the same tables for people. Nothing here is computed.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ The state is an int64 array that the caller owns, so that a scan goes on in the 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 DEPTH, IN_STRING, ESCAPED, START, FINISHED = 0, 1, 2, 3, 4
@@ -69,7 +70,7 @@ def last_record_end(data, at, quotes):
     return end, quotes
 
 
-def new_state():
+def new_state() -> npt.NDArray[np.int64]:
     """A state before the first element of an array."""
     state = np.zeros(STATE_SIZE, dtype=np.int64)
     state[START] = -1

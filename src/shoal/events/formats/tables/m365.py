@@ -1,7 +1,7 @@
 """The Microsoft 365 mapping as data: columns ← record paths, and operation → event type.
 
-Paths are those of the Office 365 Management Activity API schema (common schema and the Azure AD, Exchange and SharePoint
-schemas). `docs/formats.md` shows the same tables for people. Nothing here is computed.
+Paths are those of the Office 365 Management Activity API schema (common schema and the Azure AD, Exchange and
+SharePoint schemas). `docs/formats.md` shows the same tables for people. Nothing here is computed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ BY_OPERATION: dict[str, tuple[Column, ...]] = {
     "Delete user": (_ABOUT_OBJECT,),
     "Disable Strong Authentication": (_ABOUT_OBJECT,),
     "Enable Strong Authentication": (_ABOUT_OBJECT,),
-    "SiteCollectionAdminAdded": (Column("recipient", ("TargetUserOrGroupName", "ModifiedProperties.@SiteAdmin"), "user"),),
+    "SiteCollectionAdminAdded": (
+        Column("recipient", ("TargetUserOrGroupName", "ModifiedProperties.@SiteAdmin"), "user"),
+    ),
     "AddedToGroup": (Column("recipient", ("TargetUserOrGroupName",), "user"), Column("permission", ("EventData",))),
     "SharingSet": _SHARE, "SharingInvitationCreated": _SHARE, "AnonymousLinkCreated": _SHARE,
     "AnonymousLinkUpdated": _SHARE, "AnonymousLinkUsed": _SHARE, "SecureLinkCreated": _SHARE,

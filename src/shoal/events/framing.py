@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from shoal.events import framing_kernel as kernel
 from shoal.events.decode import MAX_LINE_BYTES
-from shoal.events.formats import framing_kernel as kernel
 
 _RECORDS = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
 _ARRAY = re.compile(rb"\s*\[")
@@ -149,8 +149,12 @@ def _frame_array(head: bytes, stream: Iterator[bytes], block_bytes: int) -> Iter
         else:
             carried = b""
     trailing = _as_line(bytes(rest).lstrip(b" \t\r\n]}")) if rest.strip(b" \t\r\n]}") else b""
-    if not state[kernel.FINISHED]:
-        out += _as_line(carried or b"[")  # the array does not end: an unfinished record, or the sign that some is missing
+    if not state[kernel.FINISHED]:  # the array does not end
+        out += _as_line(carried) if carried else b""
+        if not carried or (state[kernel.DEPTH] == 0 and not state[kernel.IN_STRING]):
+            out += (
+                b"[\n"  # its last element is whole: the dead letter of this line is the sign that some may be missing
+            )
     if out or trailing:
         yield bytes(out) + trailing
 
