@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shoal.errors import InvalidInput
 from shoal.events.schema import GIVEN_COLUMNS, check_table
 from shoal.simulate import BENIGN_KINDS, KINDS, TRUTH_EVENTS, TRUTH_LABELS, builtin_scenario, simulate
 from shoal.simulate.scenario import ADVERSARIES, parse_scenario
@@ -229,3 +230,12 @@ def test_a_world_without_events_has_people():
     )
     parts = list(simulate(parse_scenario(text), seed=3).parts())
     assert len(set(pl.from_arrow(pa.concat_tables([p.facts for p in parts]))["subject"])) >= 60
+
+
+def test_refused_arguments_are_told_together():
+    with pytest.raises(InvalidInput) as caught:
+        simulate(builtin_scenario("tiny"), seed=-1, block_rows=0)
+    assert [p.slug for p in caught.value.problems] == ["simulate.seed", "simulate.block_rows"]
+    for wrong in ({"seed": 1 << 31}, {"block_rows": 4_000_001}):
+        with pytest.raises(InvalidInput):
+            simulate(builtin_scenario("tiny"), **wrong)

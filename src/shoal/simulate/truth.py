@@ -2,8 +2,9 @@
 
 Two tables, kept apart from the events. `TRUTH_LABELS` has the columns of `events.labels.LABEL_SCHEMA` (subject_type,
 subject, kind, start, end, source, confidence, known_at, retracted) and one more, `attack`: the id of the adversary's
-instance in the scenario. `TRUTH_EVENTS` names each event that is not ordinary life: those of attacks, and the hard
-negatives of honest people. Honest negatives are labels whose kind begins with `benign`.
+instance in the scenario; `file_sha256` is a subject type of its own here. `TRUTH_EVENTS` names each event that is not
+ordinary life: those of attacks, and the hard negatives of honest people. Honest negatives are labels whose kind
+begins with `benign`.
 
 The detectors must never read these; the demo and the evaluation do.
 """

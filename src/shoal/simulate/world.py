@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from shoal.errors import InvalidInput, Problem
 from shoal.simulate.addresses import AddressBook, build_addresses
 from shoal.simulate.adversaries import Attacks, plan_attacks
 from shoal.simulate.catalogue import TYPE
@@ -24,6 +25,8 @@ from shoal.simulate.rows import Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
 from shoal.simulate.truth import ALL_KINDS, TRUTH_EVENTS
 
+MAX_BLOCK_ROWS = 4_000_000
+"""A block's longest column (the hashes, 64 bytes a row) must fit 32-bit offsets."""
 FACTS = pa.schema(
     [(name, pa.string()) for name in ("subject_type", "subject", "name", "value")] + [("time", pa.int64())]
 )
@@ -236,5 +239,17 @@ def _facts(subject_type: str, subject: pa.Array, values: dict[str, pa.Array], ti
 
 def simulate(scenario: Scenario, *, seed: int | None = None, block_rows: int = 65_536) -> World:
     """The world of `scenario`. `seed` defaults to the scenario's own; `block_rows` bounds the rows of a block and
-    changes nothing else."""
-    return World(scenario, scenario.seed if seed is None else seed, block_rows)
+    changes nothing else.
+
+    Raises `InvalidInput` (`simulate.seed`, `simulate.block_rows`) for values out of range.
+    """
+    seed = scenario.seed if seed is None else seed
+    problems = []
+    if not 0 <= seed < 1 << 31:
+        problems.append(Problem("simulate.seed", f"the seed is {seed}", allowed=f"0 to {(1 << 31) - 1:,}"))
+    if not 1 <= block_rows <= MAX_BLOCK_ROWS:
+        message = f"block_rows is {block_rows}"
+        problems.append(Problem("simulate.block_rows", message, allowed=f"1 to {MAX_BLOCK_ROWS:,}"))
+    if problems:
+        raise InvalidInput(problems)
+    return World(scenario, seed, block_rows)

@@ -30,7 +30,7 @@ def plan_fakes(stage: Stage) -> list[Rows]:
     truth = stage.truth()
     out = [
         rows("account.created", created, **who, method="email", domain=mail, outcome="success", **truth),
-        rows("session.started", created + 2 * SECOND, **who, **truth),
+        rows("session.started", created + micros(rng.uniform(1, 4, size)), **who, **truth),
     ]
     for code, moment in zip(account.tolist(), created.tolist(), strict=True):
         stage.label("account", code, "fake_accounts", moment, None)
@@ -82,8 +82,13 @@ def _joint_action(stage: Stage, created: Ints, who: Rows, pool: Ints) -> list[Ro
     file = file_code(owner, rng.integers(100, 1000, 1))
     begin = np.array([moment])
     shared = {"owner": owner, "file": file}
-    used = rows("session.used", begin - 60 * SECOND, **_some(who, maker), method="token", **truth)
-    out = [used, rows("file.uploaded", begin - 40 * SECOND, **_some(who, maker), **shared, external=0, **truth)]
+    used = rows("session.used", begin - micros(rng.uniform(50, 200, 1)), **_some(who, maker), method="token", **truth)
+    out = [
+        used,
+        rows(
+            "file.uploaded", begin - micros(rng.uniform(15, 45, 1)), **_some(who, maker), **shared, external=0, **truth
+        ),
+    ]
     out.append(rows("link.created", begin, **_some(who, maker), **shared, link=link, permission="public", **truth))
     takers = np.flatnonzero(rng.random(len(created)) < spec.turnout)
     takers = takers[takers != maker[0]]
@@ -91,7 +96,7 @@ def _joint_action(stage: Stage, created: Ints, who: Rows, pool: Ints) -> list[Ro
     time = moment + 2 * MINUTE + (rng.random(size) * spec.spread_min * MINUTE).astype(np.int64)
     again = _some(who, takers)
     again["address"] = np.where(rng.random(size) < 0.5, pool[rng.integers(0, len(pool), size)], again["address"])
-    out.append(rows("session.used", time - 3 * SECOND, **again, method="token", **truth))
+    out.append(rows("session.used", time - micros(rng.uniform(1, 9, size)), **again, method="token", **truth))
     referrer = np.where(rng.random(size) < 0.8, -1, pick(rng, np.ones(len(CODE["referrer"])), size))
     seen = {
         "owner": np.full(size, owner[0]), "file": np.full(size, file[0]), "link": np.full(size, link[0]),

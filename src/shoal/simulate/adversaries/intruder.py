@@ -153,7 +153,7 @@ def _share_out(stage: Stage, entries: Entries, at: Ints, dwell: Ints, last: Ints
             **truth,
         )
     ]
-    out.append(rows("session.started", created + 2 * SECOND, **who, **truth))
+    out.append(rows("session.started", created + micros(rng.uniform(1, 4, drops)), **who, **truth))
     for account, since in zip(drop.tolist(), created.tolist(), strict=True):
         stage.label("account", account, "fake_accounts", since, None)
     counts = 1 + rng.poisson(2.0, len(at))

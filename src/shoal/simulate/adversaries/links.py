@@ -9,7 +9,7 @@ import numpy as np
 from shoal.simulate.adversaries.intruder import Entries, login_rows, recover
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.catalogue import EXT
-from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, median_counts, micros, ragged
+from shoal.simulate.draws import DAY, HOUR, MINUTE, Ints, median_counts, micros, ragged
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.honest.links import plan_visits, report_rows, visit_rows
 from shoal.simulate.render import LIBRARY_BITS, extension_of
@@ -105,7 +105,7 @@ def _fresh_owners(stage: Stage, size: int) -> tuple[list[Rows], Entries]:
     owners = Entries(account, created, address, stage.codes(size), stage.agents(spec.tool, size), stage.codes(size))
     who, mail = owners.who(), stage.people.mail[account]
     out = [rows("account.created", created, **who, method="email", domain=mail, outcome="success", **truth)]
-    out.append(rows("session.started", created + 2 * SECOND, **who, **truth))
+    out.append(rows("session.started", created + micros(stage.rng.uniform(1, 4, size)), **who, **truth))
     return out, owners
 
 

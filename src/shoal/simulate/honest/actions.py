@@ -45,7 +45,8 @@ def draw_actions(
     counts = lognormal_counts(rng, activity.actions_per_session, activity.actions_sigma, len(table))
     session, _ = ragged(counts)
     gaps = micros(np.exp(rng.normal(np.log(25), 1.1, len(session))))
-    time = table.start[session] + 1_000_000 + running(np.minimum(gaps, 1_800_000_000), counts)
+    begun = table.start[session] + np.where(table.signup[session], 5_000_000, 1_000_000)
+    time = begun + running(np.minimum(gaps, 1_800_000_000), counts)
     account = table.account[session]
     weights = (
         activity.uploads, activity.downloads, activity.modifies, activity.renames, activity.deletes,

@@ -186,7 +186,7 @@ def _beginnings(rng: np.random.Generator, scenario: Scenario, presence: Presence
     method = np.where(people.sso[account], CODE["method"]["sso"], method)
     said = {"method": method, "domain": people.mail[account], "outcome": "success"}
     out.append(rows("account.created", table.start[new], **table.who(new), **said))
-    out.append(rows("session.started", table.start[new] + 2 * SECOND, **table.who(new)))
+    out.append(rows("session.started", table.start[new] + micros(rng.uniform(1, 4, len(new))), **table.who(new)))
     index = np.flatnonzero(table.login)
     account, start = table.account[index], table.start[index]
     sso = people.sso[account]
