@@ -9,7 +9,6 @@ from shoal.events.identity import Identity
 from shoal.expressions.frame import Frame
 from shoal.features.engine import FeatureEngine, Stamps
 from shoal.packs.testing import Outcome
-from shoal.policy.findings import FindingLog
 from shoal.policy.policy import PolicyEngine
 from shoal.rules.rules import RuleSet
 
@@ -27,7 +26,6 @@ class PlainRuntime:
         self.features = FeatureEngine(pack.features, self.event_layout, identity, lists, history_complete=True)
         self.rules = RuleSet(pack.rules, self.layout, identity, lists)
         self.policy = PolicyEngine(pack.policy, self.rules, self.layout, identity, lists)
-        self.findings = FindingLog(self.rules, self.policy)
         self.seq, self.as_of = 0, 0
 
     def run(self, events, facts=None):
@@ -51,5 +49,4 @@ class PlainRuntime:
         self.features.update(part, stamps, frame.values[first:], frame.valid[first:])
         matches = self.rules.match(frame)
         decisions = self.policy.decide(frame, matches, stamps)
-        self.findings.update(frame, decisions)
         return Outcome(frame, matches, decisions)

@@ -113,8 +113,10 @@ def print_findings(ranked: Sequence[Ranked], *, output: str, top: int) -> None:
 
 def _print_table(ranked: Sequence[Ranked]) -> None:
     table = Table(box=None, header_style="bold", padding=(0, 1))
-    for name, extra in (("#", {}), ("tier", {}), ("subject", {"overflow": "fold"}), ("what and why", {"ratio": 1})):
-        table.add_column(name, **extra)  # type: ignore[arg-type]
+    table.add_column("#")
+    table.add_column("tier")
+    table.add_column("subject", overflow="fold")
+    table.add_column("what and why", ratio=1)
     for rank, entry in enumerate(ranked, start=1):
         tier = Tier(entry.tier).name.lower()
         why = Text()

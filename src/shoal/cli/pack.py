@@ -48,12 +48,12 @@ def run_rule_tests(
     failed = count = 0
     for result in run_tests(load_pack(pack), only=rule):
         count += 1
-        if result.problems:
+        if not result.passed:
             failed += 1
             for problem in result.problems:
                 err.print(str(problem), markup=False, style="red")
         elif verbose:
-            out.print(f"ok {result.rule}: {result.name}", markup=False)
+            out.print(f"ok {result.test.rule}: {result.test.name} ({result.seconds * 1e3:.0f} ms)", markup=False)
     out.print(f"{count - failed} passed, {failed} failed")
     if failed:
         raise typer.Exit(1)

@@ -87,8 +87,11 @@ class Engine:
 
     def decide(self, table: pa.Table) -> Outcome:
         """Decide a batch of stamped events, in seq order and behind all earlier ones."""
+        return self.decide_columns(self.with_attributes(table))
+
+    def decide_columns(self, table: pa.Table) -> Outcome:
+        """The same for a table that has the pack's attributes as columns already."""
         frame = self._frame
-        table = self.with_attributes(table)
         frame.fill(table, self.identity)
         stamps = stamps_of(table)
         start = self._first_feature

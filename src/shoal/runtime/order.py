@@ -42,7 +42,7 @@ class Ordered:
     @property
     def records(self) -> int:
         """Events, facts, labels and dead letters together."""
-        return self.events.num_rows + self.facts.num_rows + self.labels.num_rows + len(self.dead)
+        return int(self.events.num_rows + self.facts.num_rows + self.labels.num_rows) + len(self.dead)
 
     def places(self) -> tuple[Int64s, Int64s, Int64s, Int64s]:
         """Place of each event, fact, label and dead letter in the block's one order, from 0.

@@ -89,8 +89,8 @@ class Writer:
         rejected = {fact.index: fact for fact in self.facts.rejected} if block.facts.num_rows else {}
         good = np.array([k not in rejected for k in range(block.facts.num_rows)], dtype=bool)
         told = block.facts.to_pylist()
-        note(FACTS, fact_places[good], block.fact_rows[good], [told[k] for k in np.flatnonzero(good)])
-        bad = [_bad_fact(told[k], rejected[k].reason, rejected[k].detail) for k in np.flatnonzero(~good)]
+        note(FACTS, fact_places[good], block.fact_rows[good], [told[k] for k in np.flatnonzero(good).tolist()])
+        bad = [_bad_fact(told[k], rejected[k].reason, rejected[k].detail) for k in np.flatnonzero(~good).tolist()]
         note(DEAD, fact_places[~good], block.fact_rows[~good], bad)
         note(LABELS, label_places, block.label_rows, block.labels.to_pylist())
         note(DEAD, dead_places, block.dead_rows, (_dead_body(letter) for letter in block.dead))
