@@ -1,9 +1,9 @@
 """Findings: decisions gathered by subject and threat over time, and ranked, for people to read.
 
-`FindingLog` is an accumulator that its owner feeds with every batch's `Decisions` while the frame is there; it holds one
-`Finding` for each (subject, threat) that reached `watch`, for as long as its owner keeps it. What it holds does not
-depend on how the journal was cut: of each rule the text at its peak is kept (the row on which the first number of its
-reason was largest; the first such row on ties).
+`FindingLog` is an accumulator that its owner feeds with every batch's `Decisions` while the frame is there; it holds
+one `Finding` for each (subject, threat) that reached `watch`, for as long as its owner keeps it. What it holds does
+not depend on how the journal was cut: of each rule the text at its peak is kept (the row on which the first number of
+its reason was largest; the first such row on ties).
 """
 
 from __future__ import annotations
@@ -189,7 +189,10 @@ class FindingLog:
 
     def snapshot(self) -> bytes:
         """What was gathered, as versioned bytes."""
-        rows = [[*key, asdict(finding)] for key, finding in self._found.items()]
+        rows = [[*key, asdict(finding)] for key, finding in sorted(self._found.items())]
+        for row in rows:
+            row[3]["rules"] = dict(sorted(row[3]["rules"].items()))
+            row[3]["actions"] = dict(sorted(row[3]["actions"].items()))
         packed: bytes = msgpack.packb({"format": FORMAT, "version": VERSION, "findings": rows}, use_bin_type=True)
         return packed
 
