@@ -191,5 +191,5 @@ def pack_bits(flags: npt.NDArray[np.bool_]) -> Bits:
 def unpack_bits(words: Bits, rules: int) -> npt.NDArray[np.bool_]:
     """The inverse of `pack_bits`: bool [R, n]."""
     rows = words.shape[0]
-    raw = np.ascontiguousarray(words, dtype="<u8").view(np.uint8).reshape(rows, -1)
+    raw = np.ascontiguousarray(words, dtype="<u8").view(np.uint8).reshape(rows, words.shape[1] * 8)
     return np.unpackbits(raw, axis=1, bitorder="little")[:, :rules].T.astype(np.bool_)
