@@ -55,7 +55,9 @@ class CloudTrailDecoder:
 
     def decode(self, block: bytes, offset: int) -> Decoded:
         """Decode a block of lines; see `Decoder`. Each of the `Records` of a line counts as one record read."""
-        lines = _expand(split_lines(block))
+        lines = split_lines(block)
+        if b'"Records"' in block:
+            lines = _expand(lines)
         intake = Intake(self._source, self._partition)
         if self._general_only:
             intake.read(lines, offset)
@@ -87,8 +89,6 @@ class CloudTrailDecoder:
 
 def _expand(lines: list[bytes]) -> list[bytes]:
     """Lines of `{"Records": […]}` replaced by a line for each record."""
-    if not any(b'"Records"' in line[:4096] for line in lines):
-        return lines
     out: list[bytes] = []
     for line in lines:
         if b'"Records"' in line[:4096]:
