@@ -189,10 +189,11 @@ class FindingLog:
 
     def snapshot(self) -> bytes:
         """What was gathered, as versioned bytes."""
-        rows = [[*key, asdict(finding)] for key, finding in sorted(self._found.items())]
-        for row in rows:
-            row[3]["rules"] = dict(sorted(row[3]["rules"].items()))
-            row[3]["actions"] = dict(sorted(row[3]["actions"].items()))
+        rows = []
+        for key, finding in sorted(self._found.items()):
+            row = asdict(finding)
+            row["rules"], row["actions"] = dict(sorted(row["rules"].items())), dict(sorted(row["actions"].items()))
+            rows.append([*key, row])
         packed: bytes = msgpack.packb({"format": FORMAT, "version": VERSION, "findings": rows}, use_bin_type=True)
         return packed
 
