@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from oracles.plain_runtime import PlainRuntime
 
+from oracles.plain_runtime import PlainRuntime
 from shoal.packs.load import builtin_packs, load_pack
 from shoal.packs.testing import focus, run_test, run_tests
 from shoal.rules.attack import TACTICS

@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import pyarrow as pa
 import pytest
-from oracles.plain_runtime import PlainRuntime
 
+from oracles.plain_runtime import PlainRuntime
 from shoal.events.attributes import extract
 from shoal.events.formats import FORMATS
 from shoal.packs.load import load_pack

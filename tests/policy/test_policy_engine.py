@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.policy_oracle import PlainPolicy
 
+from oracles.policy_oracle import PlainPolicy
 from shoal.errors import Corrupt, InvalidInput, Unsupported
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
@@ -17,7 +17,7 @@ from shoal.policy.policy import PolicyEngine, rule_indices
 from shoal.rules.rules import Rule, Severity
 
 IDENTITY = Identity(bytes(range(16)))
-COLUMNS = {name: Kind.TEXT for name in ("event_id", "account", "actor", "ip", "link")}
+COLUMNS = dict.fromkeys(("event_id", "account", "actor", "ip", "link"), Kind.TEXT)
 LAYOUT = Layout.of(COLUMNS)
 HOUR_US = 3_600_000_000
 EXPIRES = 30 * HOUR_US

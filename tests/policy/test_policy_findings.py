@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.plain_runtime import PlainRuntime
 
+from oracles.plain_runtime import PlainRuntime
 from shoal.errors import Corrupt, Unsupported
 from shoal.packs.load import load_pack
 from shoal.policy.findings import FindingLog, RuleHits, rank, score
@@ -73,7 +73,7 @@ def test_a_chain_of_stages_outranks_one_loud_rule():
     assert [r.subject for r in ranked] == ["mallory", "backup"]
     first, second = ranked
     assert first.stages == ("persistence", "privilege-escalation", "discovery")
-    assert [rule.rule for rule in first.rules][0] == "privilege.granted_to_oneself"
+    assert next(rule.rule for rule in first.rules) == "privilege.granted_to_oneself"
     assert {rule.rule for rule in first.rules} == {
         "privilege.granted_to_oneself", "discovery.identity_enumeration", "credential.created_for_oneself",
     }  # fmt: skip
