@@ -17,7 +17,6 @@ import os
 import pstats
 import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections import defaultdict, deque
@@ -37,10 +36,10 @@ from shoal.features.engine import FeatureEngine
 from shoal.policy.policy import PolicyEngine
 from shoal.rules.rules import RuleSet
 from shoal.runtime import commit as runtime_commit
-from shoal.runtime import writer as runtime_writer
 from shoal.runtime.deployment import Deployment, open_deployment
 from shoal.runtime.home import open_home
-from shoal.runtime.replay import replay
+from shoal.runtime.ingest import writer as runtime_writer
+from shoal.runtime.review.replay import replay
 from shoal.runtime.run import Progress, read_source
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.dedupe import DedupeIndex
@@ -253,4 +252,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

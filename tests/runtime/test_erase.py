@@ -6,10 +6,10 @@ from pathlib import Path
 from test_run import run
 
 from oracles.runtime_stream import stream, write_lines
-from shoal.runtime.doctor import check_up
-from shoal.runtime.erase import erase
 from shoal.runtime.home import open_home
-from shoal.runtime.replay import replay
+from shoal.runtime.review.doctor import check_up
+from shoal.runtime.review.erase import erase
+from shoal.runtime.review.replay import replay
 
 Maker = Callable[..., Path]
 

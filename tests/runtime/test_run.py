@@ -14,9 +14,9 @@ from oracles.runtime_stream import stream, write_lines
 from shoal.clock import SystemClock
 from shoal.errors import InvalidInput, ShoalError
 from shoal.runtime.deployment import find_pack, open_deployment
-from shoal.runtime.doctor import check_up
 from shoal.runtime.home import open_home
-from shoal.runtime.replay import replay
+from shoal.runtime.review.doctor import check_up
+from shoal.runtime.review.replay import replay
 from shoal.runtime.run import Progress, Read, fingerprint, guess_format, read_source
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.journal import Journal

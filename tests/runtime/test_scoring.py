@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from shoal.runtime.scoring import DAY_US, Touch, score
+from shoal.runtime.review.scoring import DAY_US, Touch, score
 from shoal.storage.store import DecisionRow
 
 

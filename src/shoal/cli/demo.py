@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from shoal.runtime.demo import DemoResult
-    from shoal.runtime.scoring import Score
+    from shoal.runtime.review.scoring import Score
 
 
 def demo(

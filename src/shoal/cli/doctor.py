@@ -13,8 +13,8 @@ def doctor(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
 
     from shoal import extras
     from shoal.cli.show import out
-    from shoal.runtime.doctor import check_up
     from shoal.runtime.home import open_home
+    from shoal.runtime.review.doctor import check_up
 
     for name, present in extras.installed().items():
         hint = "installed" if present else f"not installed; pip install 'shoal[{name}]'"

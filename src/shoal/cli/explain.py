@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from shoal.runtime.explain import Explanation
+    from shoal.runtime.review.explain import Explanation
     from shoal.storage.store import DecisionRow
 
 
@@ -21,8 +21,8 @@ def explain(
     """Show a decision as it was: features, rules, facts, lists, versions, and the events behind each count."""
     from shoal.cli.show import out, progress_bars
     from shoal.errors import InvalidInput, Problem
-    from shoal.runtime.explain import decisions_of, explain_event, find_event, strongest
     from shoal.runtime.home import open_home
+    from shoal.runtime.review.explain import decisions_of, explain_event, find_event, strongest
     from shoal.storage.journal import Journal
 
     opened = open_home(home, create=False)

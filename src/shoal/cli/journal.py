@@ -77,8 +77,8 @@ def erase(
     """Take texts of a person or thing out of journal, store and snapshots; their keyed ids stay, so replays stay
     whole."""
     from shoal.cli.show import out
-    from shoal.runtime.erase import erase as take_out
     from shoal.runtime.home import open_home
+    from shoal.runtime.review.erase import erase as take_out
 
     opened = open_home(home, create=False)
     if not yes:

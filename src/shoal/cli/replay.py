@@ -11,7 +11,7 @@ def replay(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
     """Decide the journal's records again and name every difference to the stored decisions (exit code 1 if any)."""
     from shoal.cli.show import out, progress_bars
     from shoal.runtime.home import open_home
-    from shoal.runtime.replay import replay as check
+    from shoal.runtime.review.replay import replay as check
 
     opened = open_home(home, create=False)
     with progress_bars() as progress:

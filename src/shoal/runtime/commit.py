@@ -25,7 +25,7 @@ from shoal.events.schema import Flag
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
-from shoal.runtime.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, STARTED
+from shoal.runtime.ingest.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, STARTED
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition

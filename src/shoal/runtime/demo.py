@@ -23,8 +23,8 @@ from shoal.policy.findings import Ranked
 from shoal.runtime.commit import Totals
 from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
+from shoal.runtime.review.scoring import Score, Touch, score
 from shoal.runtime.run import Progress, Read, read_source
-from shoal.runtime.scoring import Score, Touch, score
 from shoal.simulate import Scenario, simulate, write_world
 from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal

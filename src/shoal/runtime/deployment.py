@@ -27,10 +27,10 @@ from shoal.packs.pack import Pack
 from shoal.policy.findings import Ranked
 from shoal.runtime.commit import Committer
 from shoal.runtime.engine import Engine
-from shoal.runtime.findings import ranked_findings
 from shoal.runtime.home import Home
+from shoal.runtime.ingest.writer import PACKS, Writer
 from shoal.runtime.publish import pack_body, pack_of
-from shoal.runtime.writer import PACKS, Writer
+from shoal.runtime.review.findings import ranked_findings
 from shoal.storage.decisions import DecisionLog, DecisionMark
 from shoal.storage.dedupe import DedupeIndex
 from shoal.storage.frames import ControlFrame, Group

@@ -16,7 +16,7 @@ from shoal.packs.pack import Pack
 from shoal.packs.testing import TestResult
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine
-from shoal.runtime.stamps_kernel import stamp
+from shoal.runtime.ingest.stamps_kernel import stamp
 
 _NEVER = 2**62
 

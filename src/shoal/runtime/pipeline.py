@@ -18,7 +18,7 @@ import numpy as np
 
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.deployment import Deployment
-from shoal.runtime.order import Ordered
+from shoal.runtime.ingest.order import Ordered
 from shoal.storage.frames import Group, Int64s
 
 Item = TypeVar("Item")

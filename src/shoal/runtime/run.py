@@ -20,9 +20,9 @@ from shoal.events import formats
 from shoal.events.decode import Decoded
 from shoal.events.ids import EventIds
 from shoal.runtime.deployment import Deployment
-from shoal.runtime.order import Ordered, as_received, by_time
+from shoal.runtime.ingest.order import Ordered, as_received, by_time
+from shoal.runtime.ingest.writer import FINISHED, STARTED
 from shoal.runtime.pipeline import feed
-from shoal.runtime.writer import FINISHED, STARTED
 
 _HEAD_BYTES = 1 << 20
 

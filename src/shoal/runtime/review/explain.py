@@ -28,7 +28,7 @@ from shoal.policy.definitions import Tier
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
-from shoal.runtime.replay import outcomes
+from shoal.runtime.review.replay import outcomes
 from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal
 from shoal.storage.store import DecisionRow, Store

@@ -23,8 +23,8 @@ from shoal.runtime.columns import one_chunk
 from shoal.runtime.commit import decision_table, rows_of
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
+from shoal.runtime.ingest.writer import PACKS
 from shoal.runtime.publish import pack_of
-from shoal.runtime.writer import PACKS
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.journal import Journal

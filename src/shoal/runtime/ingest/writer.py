@@ -23,8 +23,8 @@ from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
 from shoal.events.identity import Identity
 from shoal.runtime.columns import one_chunk
-from shoal.runtime.order import Ordered
-from shoal.runtime.stamps_kernel import stamp
+from shoal.runtime.ingest.order import Ordered
+from shoal.runtime.ingest.stamps_kernel import stamp
 from shoal.storage.dedupe import CONFLICT, DUPLICATE, NEW, DedupeIndex, body_hashes
 from shoal.storage.frames import ControlFrame, DuplicateFrame, EventFrame, Group, Int64s
 from shoal.storage.journal import Journal

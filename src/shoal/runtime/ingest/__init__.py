@@ -1,0 +1,1 @@
+"""Ingest: putting records in order, stamping and journalling them."""

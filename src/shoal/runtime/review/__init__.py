@@ -1,0 +1,1 @@
+"""Review: replay, explain, findings, scoring, the doctor and erasure; all work on what is durable."""
