@@ -20,9 +20,12 @@ from shoal.expressions.frame import Frame, Layout, Valid, Values
 from shoal.expressions.program import Program
 from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 from shoal.features.definitions import FeatureDefinition
+from shoal.features.kernel import forget_stale_code
 from shoal.features.kernel.event_kernel import advance, run
 from shoal.features.plan import US, Plan
 from shoal.features.state import State, address_of
+
+forget_stale_code(run.stats.cache_path)
 
 SWEEP_AT_TICK = 100_000
 """Rows of each slab that a tick sweeps."""

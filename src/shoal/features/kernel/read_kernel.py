@@ -179,7 +179,7 @@ def _read_speed(d, op, i, row):
     before = load64(at)
     now = moment_of(d, i)
     span = get(d, op + R_C)
-    if before == NONE or (span > 0 and before <= now - span):
+    if before == NONE or (span > 0 and before <= load64(get(d, A_AS_OF) + 8 * i) - span):
         return 0, False
     here = distance_km(
         loadf(at + 8), loadf(at + 16), as_float(input_value(d, lat, i)), as_float(input_value(d, lon, i))
@@ -309,7 +309,7 @@ def _is_known(d, op, i, as_of):
 
 
 @njit(cache=True, nogil=True)
-def _flags_of(d, op, code, i, t, row, ok):
+def _flags_of(d, op, code, i, row, ok, value_bits):
     """The bits of `partial`: 1 not covered (or the key is over its cap), 2 clamped."""
     flags = 0
     if not _is_known(d, op, i, load64(get(d, A_AS_OF) + 8 * i)):
@@ -318,11 +318,10 @@ def _flags_of(d, op, code, i, t, row, ok):
     value = get(d, op + R_VALUE)
     if value >= 0 and get(d, get(d, O_VALUE) + value * VALUE_WORDS + V_CLAMPED):
         flags |= 2
-    if (code == X_SEEN or code == X_SHARE_LIFE or code == X_SHARE_WINDOW) and row != 0:
-        space = get(d, op + R_A)
-        if get(d, op + R_E) >= 0 and load64(get(d, space + S_SLOTS) + 8 * t) < 0:
-            if load32(row + get(d, op + R_E)) >= get(d, PAIR_CAP):
-                flags |= 1
+    if (code == X_SEEN or code == X_SHARE_LIFE or code == X_SHARE_WINDOW) and row != 0 and value_bits == 0:
+        # The key may have had this value after its cap on pairs was reached.
+        if load32(row + get(d, op + R_E)) >= get(d, PAIR_CAP):
+            flags |= 1
     return flags
 
 
@@ -339,7 +338,7 @@ def read_all(d, op, count, i, t):
             code = get(d, op + R_CODE)
             row = row_of(d, space, slot) if slot >= 0 else 0
             value, ok = _read_one(d, op, code, i, t, slot, row, as_of)
-            flags = _flags_of(d, op, code, i, t, row, ok)
+            flags = _flags_of(d, op, code, i, row, ok, value)
             if flags & 1 and (code == X_SEEN or code == X_SHARE_LIFE or code == X_SHARE_WINDOW or code == X_AGE):
                 if not _is_known(d, op, i, as_of):
                     ok = False

@@ -206,6 +206,8 @@ def reset_row(d, space, row):
 @njit(cache=True, nogil=True)
 def _is_garbage(d, space, kind, mark, now):
     if kind == KEY_SPACE:
+        if get(d, space + K_LIFE):
+            return is_over(d, space, mark, now)
         return mark <= now - get(d, space + K_KEEP)
     if kind == WINDOW_PAIRS:
         longest = get(d, space + P_WINDOWS) + (get(d, space + P_NWINDOWS) - 1) * PW_WORDS
