@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -138,3 +139,46 @@ def _slot(draw: st.DrawFn, slot: str, depth: int) -> str:
     if slot == "n":
         return draw(st.sampled_from(["NULL", "NULL", "1"])) if depth % 2 else "NULL"
     return _quoted(draw(st.sampled_from({"p": _PATTERNS, "k": _CONSTANT_TEXTS, "r": _REGEXES}[slot])))
+
+
+def every_form() -> list[str]:
+    """Each form once on plain columns, and once for each pattern or constant that it may take."""
+    found = []
+    for forms in _FORMS.values():
+        for form in forms:
+            for number in range(18 if any(slot in form for slot in ("{p}", "{k}", "{r}", "{c}")) else 2):
+                found.append(_filled(form, number))
+    return sorted(set(found))
+
+
+def _filled(form: str, number: int) -> str:
+    columns = {"B": ["b1", "b2"], "I": ["i1", "i2"], "F": ["f1", "f2"], "T": ["t1", "t2", "url"], "M": ["m1", "m2"]}
+    others = {
+        "c": ["=", "<>", "<", "<=", ">", ">="],
+        "n": ["NULL", "1"] if "{T} IN" not in form else ["NULL"],
+        "X": ["t1", "f1", "b1"],
+        "p": [_quoted(text) for text in _PATTERNS],
+        "k": [_quoted(text) for text in _CONSTANT_TEXTS],
+        "r": [_quoted(text) for text in _REGEXES],
+    }
+    made, place = "", number // 6 if "{T} " in form else 0
+    while "{" in form:
+        before, _, rest = form.partition("{")
+        slot, _, form = rest.partition("}")
+        choices = columns.get(slot) or others[slot]
+        made += before + choices[(place if slot in columns else number) % len(choices)]
+        place += slot in columns
+    return made + form
+
+
+def extreme_rows(count: int = 240) -> list[dict[str, Any]]:
+    """Rows that pair the extremes of each kind, always the same ones."""
+    pools: dict[Kind, list[Any]] = {
+        Kind.BOOL: [True, False, None],
+        Kind.INT: [*_INTS, None, 5, -3],
+        Kind.FLOAT: [*_FLOATS, None, float("nan"), float("inf"), 3.7, -7.5, 2.0],
+        Kind.TEXT: [*_TEXTS, *_URLS, None],
+        Kind.TIME: [*_TIMES, None],
+    }
+    random = Random(5)
+    return [{name: random.choice(pools[kind]) for name, kind in COLUMNS.items()} for _ in range(count)]
