@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoal.events.deadletters import REASONS
-from shoal.events.formats import FORMATS, guess_format
+from shoal.events.formats import FORMATS, cloudtrail, guess_format
+from shoal.events.formats.cloudtrail import CloudTrailDecoder
 from shoal.events.formats.mapping import Column, Mapping
 from shoal.events.schema import BY_NAME, check_table
 
@@ -373,6 +374,36 @@ def test_read_is_events_plus_facts_plus_labels_plus_dead(name: str, data: st.Dat
     places = [*decoded.events.column("offset").to_pylist(), *(letter.offset for letter in decoded.dead)]
     assert sorted(places) == list(range(decoded.read))
     assert all(letter.reason in REASONS for letter in decoded.dead)
+
+
+@CHECKED
+@given(data=st.data())
+def test_plain_cloudtrail_records_read_as_the_general_reader_does(data: st.DataObject) -> None:
+    lines = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        record = {
+            **TRAIL,
+            "eventName": data.draw(st.sampled_from(["GetObject", "PutObject", "ListBuckets", "PutUserPolicy"])),
+        }
+        for key in data.draw(st.lists(st.sampled_from([*TRAIL, "errorCode", "resources", "technique"]), max_size=3)):
+            record[key] = data.draw(JSONS)
+        lines.append(json.dumps(record, ensure_ascii=data.draw(st.booleans())).encode("utf-8", "surrogatepass"))
+    fast = CloudTrailDecoder("s", "p").decode(b"\n".join(lines), 0)
+    slow = CloudTrailDecoder("s", "p", general_only=True).decode(b"\n".join(lines), 0)
+    assert fast.dead == slow.dead
+    assert [opened(row) for row in fast.events.to_pylist()] == [opened(row) for row in slow.events.to_pylist()]
+
+
+def opened(row: dict) -> dict:
+    """A row without nulls, its attributes as an object without nulls at the top."""
+    further = json.loads(row.pop("attributes", None) or "{}")
+    kept = {name: value for name, value in row.items() if value is not None}
+    return {**kept, "attributes": {name: value for name, value in further.items() if value is not None}}
+
+
+def test_plain_records_are_read_by_the_fast_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudtrail.Intake, "read", lambda *_: pytest.fail("a plain record was declined"))
+    assert CloudTrailDecoder("s", "p").decode(trail(), 0).events.num_rows == 1
 
 
 def test_every_mapping_names_columns_of_the_event_table() -> None:

@@ -7,6 +7,7 @@ nothing is lost). Holds no state.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +43,7 @@ def extract(table: pa.Table, wanted: Mapping[str, tuple[str, Kind]]) -> pa.Table
     for row, text in enumerate(texts):
         if text is None:
             continue
-        document = orjson.loads(text)
+        document = _load(text)
         for column, (parts, kind) in zip(columns, plans, strict=True):
             value = _walk(document, parts)
             if value is not _MISSING:
@@ -50,6 +51,13 @@ def extract(table: pa.Table, wanted: Mapping[str, tuple[str, Kind]]) -> pa.Table
     for name, column, (_, kind) in zip(wanted, columns, plans, strict=True):
         table = table.append_column(name, pa.array(column, kind.arrow))
     return table
+
+
+def _load(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # valid JSON whose numbers are beyond a double
+        return json.loads(text)
 
 
 def _walk(value: Any, parts: list[str]) -> Any:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from shoal.events.deadletters import DeadLetter
@@ -24,6 +26,9 @@ MAX_TEXT_BYTES = 64 * 1024
 
 ALWAYS = ("time", "type", "source", "partition", "offset")
 """Columns that a decoded event table always has."""
+
+
+_SPLICE_LIMIT = 64  # up to so many rows are put between slices; more are sorted in
 
 
 def empty_events() -> pa.Table:
@@ -80,3 +85,26 @@ def event_table(columns: Mapping[str, Sequence[Any] | pa.Array], source: str, pa
         if array.null_count < rows or spec.name in ALWAYS:
             arrays[spec.name] = array
     return pa.table(arrays)
+
+
+def splice(fast: pa.Table, offsets: npt.NDArray[np.int64], slow: pa.Table) -> pa.Table:
+    """Two event tables, each in order of offset, as one in that order."""
+    if slow.num_rows == 0:
+        return fast
+    if fast.num_rows == 0:
+        return slow
+    if slow.num_rows > _SPLICE_LIMIT:
+        both = pa.concat_tables([fast, slow], promote_options="default")
+        order = np.argsort(both.column("offset").to_numpy(), kind="stable")
+        table = both.take(pa.array(order))
+    else:
+        parts, done = [], 0
+        places = np.searchsorted(offsets, slow.column("offset").to_numpy())
+        for row, place in enumerate(places.tolist()):
+            parts.append(fast.slice(done, place - done))
+            parts.append(slow.slice(row, 1))
+            done = place
+        parts.append(fast.slice(done))
+        table = pa.concat_tables(parts, promote_options="default")
+    names = [spec.name for spec in GIVEN_COLUMNS if spec.name in table.column_names]
+    return table.select(names).combine_chunks()

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
 
-from shoal.events.decode import Decoded, event_table
+from shoal.events.decode import Decoded, event_table, splice
+from shoal.events.formats.cloudtrail_plain import COLUMN_NAMES, Identities, read_plain
 from shoal.events.formats.mapping import Mapping, Reach, Record, Values, keep_rows, overlay, pick, read_times, require
 from shoal.events.formats.records import Intake, split_lines
 from shoal.events.formats.tables.cloudtrail import (
@@ -41,23 +44,51 @@ _PUBLIC_GROUPS = ("/global/AllUsers", "/global/AuthenticatedUsers")
 
 
 class CloudTrailDecoder:
-    """Decoder of CloudTrail records; a line may be one record, or an object with a list of `Records`."""
+    """Decoder of CloudTrail records; a line may be one record, or an object with a list of `Records`.
 
-    def __init__(self, source: str, partition: str) -> None:
+    With `general_only` the fast reader of plain records is left out: the slow twin, for tests.
+    """
+
+    def __init__(self, source: str, partition: str, *, general_only: bool = False) -> None:
         self._source, self._partition = source, partition
+        self._general_only = general_only
 
     def decode(self, block: bytes, offset: int) -> Decoded:
         """Decode a block of lines; see `Decoder`. Each of the `Records` of a line counts as one record read."""
-        lines = _expand(split_lines(block))
+        lines = split_lines(block)
+        if b'"Records"' in block:
+            lines = _expand(lines)
         intake = Intake(self._source, self._partition)
-        intake.read(lines, offset)
-        return decode_records(intake, len(lines))
+        if self._general_only:
+            intake.read(lines, offset)
+            return decode_records(intake, len(lines))
+        rows: list[tuple[Any, ...]] = []
+        places: list[int] = []
+        for place, line in enumerate(lines, start=offset):
+            row = read_plain(line, _identities, _plain)
+            if row is None:
+                intake.read([line], place)
+            else:
+                rows.append(row)
+                places.append(place)
+        general = decode_records(intake, len(lines))
+        events = splice(self._plain_events(rows, places), np.array(places, dtype=np.int64), general.events)
+        return Decoded(events=events, dead=general.dead, read=len(lines))
+
+    def _plain_events(self, rows: list[tuple[Any, ...]], places: list[int]) -> pa.Table:
+        values = zip(*rows, strict=True) if rows else ((),) * len(COLUMN_NAMES)
+        columns: dict[str, Any] = dict(zip(COLUMN_NAMES, values, strict=True))
+        columns["outcome"] = [_outcome(error) for error in columns["error"]]
+        operations = [_plain(name) for name in columns["operation"]]
+        columns["type"] = [
+            _type_of(service, operation) for service, operation in zip(columns["service"], operations, strict=True)
+        ]
+        columns["offset"] = places
+        return event_table(columns, self._source, self._partition)
 
 
 def _expand(lines: list[bytes]) -> list[bytes]:
     """Lines of `{"Records": […]}` replaced by a line for each record."""
-    if not any(b'"Records"' in line[:4096] for line in lines):
-        return lines
     out: list[bytes] = []
     for line in lines:
         if b'"Records"' in line[:4096]:
@@ -159,6 +190,9 @@ def _actor(*identity: Any) -> tuple[str | None, str | None]:
         return session, role or session.partition("/")[0]
     who = arn or principal or account or invoker
     return who, who
+
+
+_identities = Identities(_actor)
 
 
 def _logins(columns: dict[str, Values], records: Sequence[Record], rows: Sequence[int]) -> None:

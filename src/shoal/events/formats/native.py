@@ -15,17 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoal.events.deadletters import DeadLetter, dead_letter
-from shoal.events.decode import Decoded, event_table
+from shoal.events.decode import Decoded, event_table, splice
 from shoal.events.facts import FACT_SCHEMA
 from shoal.events.formats import native_kernel as kernel
 from shoal.events.formats import native_rows
 from shoal.events.formats.records import split_lines
 from shoal.events.formats.values import BadValue
 from shoal.events.labels import LABEL_SCHEMA
-from shoal.events.schema import GIVEN_COLUMNS, Kind
+from shoal.events.schema import Kind
 
 _PADDING = b"\n" * 16  # a last newline, and what a look at eight bytes may touch
-_SPLICE_LIMIT = 64  # up to so many rows are put between slices; more are sorted in
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -119,7 +118,7 @@ class NativeDecoder:
             return rows.decoded(rows.events(), len(lines))
         fast, offsets, read = self._scan(block.removeprefix(_BOM), offset, rows)
         slow = rows.events()
-        return rows.decoded(_splice(fast, offsets, slow), read)
+        return rows.decoded(splice(fast, offsets, slow), read)
 
     def _scan(self, block: bytes, offset: int, rows: Rows) -> tuple[pa.Table, npt.NDArray[np.int64], int]:
         """The plain lines as a table, with their offsets; the others are read by `rows`."""
@@ -181,29 +180,6 @@ class NativeDecoder:
             if name not in built:
                 built[name] = pa.nulls(rows, native_rows.KEYS[name].arrow)
         return event_table(built, self._source, self._partition)
-
-
-def _splice(fast: pa.Table, offsets: npt.NDArray[np.int64], slow: pa.Table) -> pa.Table:
-    """Two event tables, each in order of offset, as one in that order."""
-    if slow.num_rows == 0:
-        return fast
-    if fast.num_rows == 0:
-        return slow
-    if slow.num_rows > _SPLICE_LIMIT:
-        both = pa.concat_tables([fast, slow], promote_options="default")
-        order = np.argsort(both.column("offset").to_numpy(), kind="stable")
-        table = both.take(pa.array(order))
-    else:
-        parts, done = [], 0
-        places = np.searchsorted(offsets, slow.column("offset").to_numpy())
-        for row, place in enumerate(places.tolist()):
-            parts.append(fast.slice(done, place - done))
-            parts.append(slow.slice(row, 1))
-            done = place
-        parts.append(fast.slice(done))
-        table = pa.concat_tables(parts, promote_options="default")
-    names = [spec.name for spec in GIVEN_COLUMNS if spec.name in table.column_names]
-    return table.select(names).combine_chunks()
 
 
 def warm() -> None:
