@@ -92,7 +92,7 @@ class _Loading:
         self.lines: dict[tuple[str, str], int] = {}
 
     def placed(self, problem: Problem) -> Problem:
-        """The problem with the line of the very value, where it was found by the path of a field (`window_s`: window)."""
+        """The problem with the line of the very value, found by the path of its field (`window_s`: window)."""
         where = problem.where
         line = self.lines.get((where.file, where.path)) or self.lines.get((where.file, where.path.removesuffix("_s")))
         return problem if line is None else replace(problem, where=Where(where.file, line, where.path))

@@ -162,6 +162,7 @@ class PolicyEngine:
         `matches` is int8 [R, n] of `RuleSet.match`. Cost: about 50 ns a row, 1 to 3 µs a matched one.
         """
         n = matches.shape[1]
+        matches, seq, as_of = _plain(matches), _plain(stamps.seq), _plain(stamps.as_of)
         matched = np.zeros((n, self._words), dtype=np.int64)
         unknown = np.zeros((n, self._words), dtype=np.int64)
         flagged = np.zeros(n, dtype=np.uint8)
@@ -170,18 +171,20 @@ class PolicyEngine:
         tier, enforced = np.zeros(n, dtype=np.int8), np.zeros(n, dtype=np.int8)
         provisional = np.zeros(n, dtype=np.bool_)
         if n:
-            self._as_of = max(self._as_of, int(stamps.as_of[n - 1]))
+            self._as_of = max(self._as_of, int(as_of[n - 1]))
         if len(rows):
             deferred = matches[self._on_unknown == kernel.DEFER][:, rows] == 2
             provisional[rows] = deferred.any(axis=0)
-        lines, words, entries = self._walk(frame, matches, rows, stamps)
+        lines, words, entries = self._walk(frame, matches, rows, seq, as_of)
         np.maximum.at(tier, lines[:, 0], lines[:, 4].astype(np.int8))
         np.maximum.at(enforced, lines[:, 0], lines[:, 11].astype(np.int8))
-        hits = self._hits(frame, stamps, lines, words, entries)
+        hits = self._hits(frame, seq, as_of, lines, words, entries)
         outbox = self._outbox(frame, hits, entries)
         return Decisions(tier, enforced, matched.view(np.uint64), unknown.view(np.uint64), provisional, hits, outbox)
 
-    def _walk(self, frame: Frame, matches: Matches, rows: Int64s, stamps: Stamped) -> tuple[Int64s, Int64s, Int64s]:
+    def _walk(
+        self, frame: Frame, matches: Matches, rows: Int64s, seq: Int64s, as_of: Int64s
+    ) -> tuple[Int64s, Int64s, Int64s]:
         """Run the kernel over the flagged rows: hit lines, their rule words, outbox lines."""
         hits_room = int(np.count_nonzero(matches[:, rows])) if len(rows) else 0
         per_threat = np.diff(self._plan[0])
@@ -191,12 +194,12 @@ class PolicyEngine:
         entries = np.zeros((out_room, OUT_FIELDS), dtype=np.int64)
         if not hits_room:
             return lines, words, entries
-        first = int(stamps.as_of[rows[0]])
+        first = int(as_of[rows[0]])
         epoch = first // self._window_us
         self._evidence.reserve(hits_room, lambda cells: cells[:, 0] >= epoch - 1)
         self._leases.reserve(out_room, lambda cells: cells[:, 0] > first)
         allow = (
-            self._allowed_rows(frame, rows, stamps.as_of),
+            self._allowed_rows(frame, rows, as_of),
             self._allow_threats,
             self._allow_actions,
             self._allow_whole,
@@ -204,8 +207,8 @@ class PolicyEngine:
         count_hits, count_out = kernel.decide_rows(
             matches,
             rows,
-            stamps.seq,
-            stamps.as_of,
+            seq,
+            as_of,
             frame.values,
             frame.valid,
             self._rules,
@@ -237,7 +240,7 @@ class PolicyEngine:
             for text, kind, i in zip(found.tolist(), kinds.tolist(), ids.tolist(), strict=True)
         )
 
-    def _hits(self, frame: Frame, stamps: Stamped, lines: Int64s, words: Int64s, entries: Int64s) -> Hits:
+    def _hits(self, frame: Frame, seq: Int64s, as_of: Int64s, lines: Int64s, words: Int64s, entries: Int64s) -> Hits:
         rows = lines[:, 0]
         shown = (lines[:, 7] == 1) & (lines[:, 4] > 0)
         shown[entries[:, 0]] = True
@@ -248,8 +251,8 @@ class PolicyEngine:
         }
         return Hits(
             row=rows,
-            seq=stamps.seq[rows],
-            as_of=stamps.as_of[rows],
+            seq=seq[rows],
+            as_of=as_of[rows],
             threat=lines[:, 1],
             kind=lines[:, 2],
             subject=lines[:, 3],
@@ -324,6 +327,11 @@ class PolicyEngine:
             np.zeros((0, OUT_FIELDS), np.int64),
         )  # fmt: skip
         table.fill(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64))
+
+
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array as the kernels were compiled for: contiguous and writable (Arrow's are read-only)."""
+    return np.require(array, requirements=["C", "W"])
 
 
 def rule_indices(words: npt.NDArray[np.uint64]) -> Sequence[int]:
