@@ -20,7 +20,7 @@ from shoal.errors import Corrupt, Unsupported
 from shoal.events.schema import Kind
 from shoal.expressions.frame import Frame
 from shoal.policy.decisions import Decisions
-from shoal.policy.policy import PolicyEngine, rule_indices
+from shoal.policy.policy import PolicyEngine
 from shoal.rules.attack import TACTICS
 from shoal.rules.rules import RuleSet, Severity, unpack_bits
 
@@ -116,48 +116,66 @@ class FindingLog:
         shown = np.flatnonzero(hits.tier > 0)
         if not len(shown):
             return
-        keys = np.column_stack([hits.kind[shown], hits.subject[shown], hits.threat[shown]])
-        unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-        order = np.argsort(inverse.reshape(-1), kind="stable")
-        ends = np.cumsum(np.bincount(inverse.reshape(-1), minlength=len(unique)))
-        fired = unpack_bits(hits.rules, len(self._rules.rules))
-        homes = {}
-        for group, end in enumerate(ends.tolist()):
-            start = ends[group - 1] if group else 0
-            mine = shown[order[start:end]]
-            homes.update(dict.fromkeys(mine.tolist(), self._group(frame, decisions, mine, fired)))
+        count = len(self._rules.rules)
+        fired = unpack_bits(hits.rules[shown], count)
+        peaks = {
+            rule: _peaks(frame, self._rules.reasons[rule].peak, hits.row[shown]).tolist()
+            for rule in np.flatnonzero(fired.any(axis=1)).tolist()
+        }
+        told: dict[tuple[int, int], tuple[RuleHits, int]] = {}  # (rule, finding) → the hit at its peak in this batch
+        homes = self._add(decisions, shown, fired, peaks, told)
+        self._tell(frame, hits.row, told)
         outbox = decisions.outbox
         for hit, action in zip(outbox.hit.tolist(), outbox.action.tolist(), strict=True):
             if hit in homes:
                 name = self._engine.actions[action]
                 homes[hit].actions[name] = homes[hit].actions.get(name, 0) + 1
 
-    def _group(
-        self, frame: Frame, decisions: Decisions, mine: npt.NDArray[np.int64], fired: npt.NDArray[np.bool_]
-    ) -> Finding:
-        """Add the hits of one (subject, threat)."""
+    def _add(
+        self,
+        decisions: Decisions,
+        shown: npt.NDArray[np.intp],
+        fired: npt.NDArray[np.bool_],
+        peaks: Mapping[int, list[float]],
+        told: dict[tuple[int, int], tuple[RuleHits, int]],
+    ) -> dict[int, Finding]:
+        """Walk the hits in order; notes in `told` which reasons have a new peak; returns hit → finding."""
         hits = decisions.hits
-        one = int(mine[0])
-        kind, threat = self._engine.kinds[hits.kind[one]], self._engine.threats[hits.threat[one]]
-        key = (kind, int(hits.subject[one]), threat)
+        parts = (hits.kind, hits.subject, hits.threat, hits.as_of, hits.seq, hits.tier, hits.severity, hits.suppressed)
+        places, rules = np.nonzero(fired.T)
+        ends = np.searchsorted(places, np.arange(1, len(shown) + 1)).tolist()
+        listed, start, homes = rules.tolist(), 0, {}
+        for place, (hit, kind, subject, threat, as_of, seq, tier, severity, suppressed) in enumerate(
+            zip(shown.tolist(), *(part[shown].tolist() for part in parts), strict=True)
+        ):
+            finding = self._finding_of(kind, subject, threat, hits.text[hit], as_of)
+            homes[hit] = finding
+            finding.tier, finding.severity = max(finding.tier, tier), max(finding.severity, severity)
+            finding.last = as_of
+            finding.count += 1
+            finding.suppressed += suppressed >= 0
+            for rule in listed[start : ends[place]]:
+                known = self._rule_of(finding, rule, as_of, seq)
+                known.count += 1
+                known.last = as_of
+                peak = peaks[rule][place]
+                if known.peak_seq < 0 or peak > known.peak:
+                    known.peak, known.peak_seq = peak, seq
+                    told[rule, id(known)] = (known, hit)
+            start = ends[place]
+        return homes
+
+    def _finding_of(self, kind: int, subject: int, threat: int, text: str, as_of: int) -> Finding:
+        names = self._engine.kinds[kind], self._engine.threats[threat]
+        key = (names[0], subject, names[1])
         finding = self._found.get(key)
         if finding is None:
-            role = self._engine.policy.threats[threat].role
-            finding = self._found[key] = Finding(kind, hits.text[one], threat, role, first=int(hits.as_of[one]))
-        finding.tier = max(finding.tier, int(hits.tier[mine].max()))
-        finding.severity = max(finding.severity, int(hits.severity[mine].max()))
-        finding.last = int(hits.as_of[mine[-1]])
-        finding.count += len(mine)
-        finding.suppressed += int(np.count_nonzero(hits.suppressed[mine] >= 0))
-        for rule in rule_indices(np.bitwise_or.reduce(hits.rules[mine], axis=0)):
-            self._rule(frame, decisions, finding, rule, mine[fired[rule, mine]])
+            role = self._engine.policy.threats[names[1]].role
+            finding = self._found[key] = Finding(names[0], text, names[1], role, first=as_of)
         return finding
 
-    def _rule(
-        self, frame: Frame, decisions: Decisions, finding: Finding, rule: int, mine: npt.NDArray[np.int64]
-    ) -> None:
-        """Add the hits of one rule within a finding, and its reason where this batch holds its peak."""
-        hits, spec = decisions.hits, self._rules.rules[rule]
+    def _rule_of(self, finding: Finding, rule: int, as_of: int, seq: int) -> RuleHits:
+        spec = self._rules.rules[rule]
         known = finding.rules.get(spec.id)
         if known is None:
             known = finding.rules[spec.id] = RuleHits(
@@ -168,16 +186,22 @@ class FindingLog:
                 spec.technique,
                 spec.family or spec.id,
                 spec.confidence,
-                first=int(hits.as_of[mine[0]]),
-                first_seq=int(hits.seq[mine[0]]),
+                first=as_of,
+                first_seq=seq,
             )
-        known.count += len(mine)
-        known.last = int(hits.as_of[mine[-1]])
-        values = _peaks(frame, self._rules.reasons[rule].peak, hits.row[mine])
-        best = int(values.argmax())
-        if known.peak_seq < 0 or values[best] > known.peak:
-            known.peak, known.peak_seq = float(values[best]), int(hits.seq[mine[best]])
-            known.reason = self._rules.render(rule, frame, int(hits.row[mine[best]]))
+        return known
+
+    def _tell(
+        self, frame: Frame, rows: npt.NDArray[np.int64], told: Mapping[tuple[int, int], tuple[RuleHits, int]]
+    ) -> None:
+        """Render the reasons that have a new peak, a rule at a time."""
+        by_rule: dict[int, list[tuple[RuleHits, int]]] = {}
+        for (rule, _), peak in told.items():
+            by_rule.setdefault(rule, []).append(peak)
+        for rule, found in by_rule.items():
+            texts = self._rules.render_rows(rule, frame, rows[np.array([hit for _, hit in found], dtype=np.int64)])
+            for (known, _), text in zip(found, texts, strict=True):
+                known.reason = text
 
     def findings(self) -> list[Finding]:
         """All findings, by time of their first event."""
