@@ -84,13 +84,13 @@ class FeatureEngine:
         live pairs a key may have before its distinct counts move to a sketch. `lifetime_s`: how long lifetime state
         of an idle key lives. `piece_bits`: size of the log's pieces (2^piece_bits records), by default fit for the place.
         """
-        _check_options(definitions, pair_cap, lifetime_s)
         self.definitions = tuple(definitions)
         self.layout, self.identity, self._lists = layout, identity, dict(lists or {})
         self.history_complete, self._folder = history_complete, folder
         self._piece_bits = piece_bits
         self._options = {"pair_cap": pair_cap, "lifetime_s": lifetime_s}
         whole = Plan(definitions, layout, frozenset(self._lists))
+        _check_options(definitions, pair_cap, lifetime_s)
         self.names = tuple(one.id for one in self.definitions)
         self.kinds = whole.kinds
         self._rows = {one.id: row for row, one in enumerate(self.definitions)}
