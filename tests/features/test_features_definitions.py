@@ -60,7 +60,9 @@ def test_malformed(one, slug, path):
 
 
 def test_all_problems_come_together():
-    bad = [replace(row[1], id=f"x.n{k}") for k, row in enumerate(MALFORMED) if row[0] in ("no key", "window 0", "places")]
+    bad = [
+        replace(row[1], id=f"x.n{k}") for k, row in enumerate(MALFORMED) if row[0] in ("no key", "window 0", "places")
+    ]
     with pytest.raises(InvalidInput) as caught:
         engine_of([*bad, replace(GOOD, where="sise_bytes > 1")])
     assert {"features.key_missing", "features.window", "features.places", "expression.unknown_column"} <= {

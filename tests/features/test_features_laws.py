@@ -141,7 +141,9 @@ def test_derived_features_read_features_columns_and_each_other():
         FeatureDefinition("r.big", "derived", expression='"a.all" > size_bytes'),
     ]
     engine = engine_of(definitions, history_complete=False)
-    rows = stamp([{"account": a, "external": k % 2 == 0, "size_bytes": 2, "time": START + k} for k, a in enumerate("aaa")])
+    rows = stamp(
+        [{"account": a, "external": k % 2 == 0, "size_bytes": 2, "time": START + k} for k, a in enumerate("aaa")]
+    )
     rows += stamp([{"account": None, "size_bytes": 2, "time": START + 9}])
     found = feed(engine, rows)
     assert [row["r.twice"] for row in found] == [(2.0, 1), (1.0, 1), (4 / 3, 1), (None, 0)]

@@ -66,7 +66,9 @@ def test_position_and_order_go_on(taken):
 
 
 def test_other_definitions_are_refused_by_name(taken):
-    engine = engine_of([define("a.count", "count", window_s=61), define("a.last", "last", value="ip"), define("a.gap", "gap")])
+    engine = engine_of(
+        [define("a.count", "count", window_s=61), define("a.last", "last", value="ip"), define("a.gap", "gap")]
+    )
     with pytest.raises(InvalidInput) as caught:
         engine.restore(taken)
     assert [p.message.split(":")[0] for p in caught.value.problems] == ["a.count", "a.last"]

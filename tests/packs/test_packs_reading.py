@@ -4,6 +4,8 @@ import os
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shoal.errors import InvalidInput
 from shoal.events.schema import Kind
@@ -300,3 +302,53 @@ def test_what_is_no_duration(text):
 @pytest.mark.parametrize("text", ["", "noon", "2026-13-01", "2026-01-05T09:00:00", "2026", "09:00Z"])
 def test_what_is_no_moment(text):
     assert moment_us(text) is None
+
+
+SCRAPS = (
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    "- ",
+    "\n",
+    "  ",
+    "#",
+    "'",
+    '"',
+    "null",
+    "true",
+    "-1",
+    "9e9",
+    "{i}",
+    "é",
+    "\t",
+    "&a",
+    "*a",
+    "!!x",
+    "|",
+    ">",
+)
+
+
+EDITS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 12), st.sampled_from(SCRAPS)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(sorted(FILES)),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 12), st.sampled_from(SCRAPS))),
+)
+def test_whatever_is_written_is_read_or_refused(tmp_path_factory, name, edits):
+    text = FILES[name]
+    for place, length, scrap in edits:
+        at = place % (len(text) + 1)
+        text = text[:at] + scrap + text[at + length :]
+    folder = write(tmp_path_factory.mktemp("pack"), {name: text})
+    problems, pack = (), None
+    try:
+        pack = load_pack(folder)
+    except InvalidInput as error:
+        problems = error.problems
+    assert bool(problems) is (pack is None)
+    assert all(problem.slug and problem.message for problem in problems)

@@ -83,8 +83,8 @@ class FakeRules:
     rules: tuple = RULES
     text_columns: frozenset = frozenset()
 
-    def render(self, index, frame, row):
-        return self.rules[index].reason
+    def render_rows(self, index, frame, rows):
+        return [self.rules[index].reason] * len(rows)
 
 
 @dataclass

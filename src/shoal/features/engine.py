@@ -218,7 +218,7 @@ class FeatureEngine:
                 for one in waiting.values()
             ])  # fmt: skip
         self.close()
-        parts = []
+        parts: list[Part] = []
         for number, (saved, (known, outputs)) in enumerate(zip(manifest["parts"], wanted, strict=True)):
             if any(output is not None for output in outputs):
                 part = self._new_part(known, outputs, False, len(parts))

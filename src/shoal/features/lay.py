@@ -35,7 +35,7 @@ class Row:
     """The cells of the rows of one space. 8-byte cells come first, so that all are aligned."""
 
     cells: list[Cell] = field(default_factory=list)
-    bytes: int = D.ROW_CELLS
+    size: int = D.ROW_CELLS
     template: bytes = b""
 
     def cell(self, size: int, initial: int = 0) -> Cell:
@@ -50,8 +50,8 @@ class Row:
         for cell in sorted(self.cells, key=lambda c: c.size == 4):
             cell.offset = offset
             offset += cell.size
-        self.bytes = (offset + 7) & ~7
-        template = bytearray(self.bytes)
+        self.size = (offset + 7) & ~7
+        template = bytearray(self.size)
         for cell in self.cells:
             struct.pack_into("<i" if cell.size == 4 else "<q", template, cell.offset, cell.initial)
         self.template = bytes(template)
@@ -180,7 +180,7 @@ def _lay_spaces(plan: Plan, writer: _Writer) -> None:
         words[at + D.P_WINDOWS], words[at + D.P_NWINDOWS] = writer.run_of(run), len(space.windows)
     for space in plan.spaces:
         at = writer.space_at(space)
-        words[at + D.KIND], words[at + D.ROW_BYTES], words[at + D.FREE] = space.kind, space.row.bytes, -1
+        words[at + D.KIND], words[at + D.ROW_BYTES], words[at + D.FREE] = space.kind, space.row.size, -1
 
 
 def _lay_pools(plan: Plan, writer: _Writer) -> None:

@@ -141,11 +141,12 @@ class Part:
             (D.A_SHOAL, batch.shoal),
         ):
             words[field] = address_of(array)
-        for field, matrix in (
+        outputs: tuple[tuple[int, npt.NDArray[Any]], ...] = (
             (D.OUT_VALUES, batch.values),
             (D.OUT_VALID, batch.valid),
             (D.OUT_PARTIAL, batch.partial),
-        ):
+        )
+        for field, matrix in outputs:
             words[field], words[field + 1] = address_of(matrix), matrix.strides[0]
 
     def drive(self, start: int, stop: int) -> None:

@@ -470,7 +470,8 @@ class Plan:
         waiting = [one for one in self.definitions if one.operation == "derived" and (one.expression or "").strip()]
         ordered: list[tuple[FeatureDefinition, Expression]] = []
         while waiting:
-            later, failed = [], []
+            later: list[FeatureDefinition] = []
+            failed: list[InvalidInput] = []
             names = {one.id for one in waiting}
             for one in waiting:
                 scope = Scope({**self.columns, **kinds}, self.scope.lists)
@@ -483,8 +484,8 @@ class Plan:
                 kinds[one.id] = compiled.kind
                 ordered.append((one, compiled))
             if len(later) == len(waiting):
-                for one, error in zip(later, failed, strict=True):
-                    self._problems += error.problems
+                for one, refusal in zip(later, failed, strict=True):
+                    self._problems += refusal.problems
                     if any(name in (one.expression or "") for name in names):
                         hint = "it reads a derived feature that could not be compiled, or the two read each other"
                         text = f"{one.id}: its expression has no order of evaluation"

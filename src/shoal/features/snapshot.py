@@ -78,7 +78,7 @@ def _save_log(state: State, folder: Path, prefix: str) -> dict[str, dict[str, in
         if full and piece.path is not None:
             piece.sync()
             if piece.crc is None:
-                piece.crc = zlib.crc32(memoryview(piece.bytes))
+                piece.crc = zlib.crc32(piece.bytes.tobytes())
             try:
                 os.link(piece.path, target)
             except OSError:

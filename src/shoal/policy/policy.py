@@ -22,7 +22,7 @@ from shoal.policy.checks import policy_problems
 from shoal.policy.decisions import Decisions, Hits, Outbox
 from shoal.policy.definitions import ACTIONS, Policy
 from shoal.policy.state import Names, StateTable, read_state, write_state
-from shoal.rules.rules import SUBJECT_KINDS, Matches, RuleSet
+from shoal.rules.rules import SUBJECT_KINDS, Matches, RuleSet, unpack_bits
 
 Int64s = npt.NDArray[np.int64]
 HIT_FIELDS, OUT_FIELDS = 12, 6
@@ -245,10 +245,7 @@ class PolicyEngine:
         shown = (lines[:, 7] == 1) & (lines[:, 4] > 0)
         shown[entries[:, 0]] = True
         bits = words.view(np.uint64)
-        reasons = {
-            hit: tuple(self.rules.render(rule, frame, int(rows[hit])) for rule in rule_indices(bits[hit]))
-            for hit in np.flatnonzero(shown).tolist()
-        }
+        reasons = self._reasons(frame, rows, bits, np.flatnonzero(shown))
         return Hits(
             row=rows,
             seq=seq[rows],
@@ -266,6 +263,20 @@ class PolicyEngine:
             rules=bits,
             reasons=reasons,
         )
+
+    def _reasons(
+        self, frame: Frame, rows: Int64s, bits: npt.NDArray[np.uint64], shown: npt.NDArray[np.intp]
+    ) -> dict[int, tuple[str, ...]]:
+        """The reasons of the hits that are shown, rendered a rule at a time; in the order of the rules."""
+        found: dict[int, list[str]] = {hit: [] for hit in shown.tolist()}
+        if not found:
+            return {}
+        fired = unpack_bits(bits[shown], len(self.rules.rules))
+        for rule in np.flatnonzero(fired.any(axis=1)).tolist():
+            mine = shown[fired[rule]]
+            for hit, text in zip(mine.tolist(), self.rules.render_rows(rule, frame, rows[mine]), strict=True):
+                found[hit].append(text)
+        return {hit: tuple(texts) for hit, texts in found.items()}
 
     def _outbox(self, frame: Frame, hits: Hits, entries: Int64s) -> Outbox:
         hit = entries[:, 0]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 from shoal.events.schema import Kind
@@ -65,7 +66,9 @@ def bytes_words(size: float) -> str:
 
 def clean_text(text: str) -> str:
     """An outsider's text made safe to show on one line."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: MAX_TEXT + 1])
+    shown = text[: MAX_TEXT + 1]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
     return shown if len(text) <= MAX_TEXT else shown[: MAX_TEXT - 1] + "…"
 
 
@@ -109,11 +112,16 @@ class Reason:
 
     def render(self, frame: Frame, row: int) -> str:
         """The template filled from one row; a null reads "unknown"."""
-        parts = [self.texts[0]]
-        for place, text in zip(self.places, self.texts[1:], strict=True):
-            parts.append(value_words(frame, row, place.column, place.style))
-            parts.append(text)
-        return "".join(parts)
+        return self.render_rows(frame, np.array([row], dtype=np.int64))[0]
+
+    def render_rows(self, frame: Frame, rows: npt.NDArray[np.int64]) -> list[str]:
+        """The template filled from some rows, a column at a time."""
+        if not self.places:
+            return [self.texts[0]] * len(rows)
+        columns = [values_words(frame, rows, place.column, place.style) for place in self.places]
+        pieces = [text.replace("%", "%%") for text in self.texts]
+        form = "%s".join(pieces)
+        return [form % shown for shown in zip(*columns, strict=True)]
 
     @property
     def peak(self) -> str:
@@ -123,21 +131,32 @@ class Reason:
 
 def value_words(frame: Frame, row: int, column: str, style: str = "") -> str:
     """One value of a frame in words."""
+    return values_words(frame, np.array([row], dtype=np.int64), column, style)[0]
+
+
+def values_words(frame: Frame, rows: npt.NDArray[np.int64], column: str, style: str = "") -> list[str]:
+    """The values of a column on some rows, in words."""
     index = frame.layout.index[column]
-    if not frame.valid[index, row]:
-        return UNKNOWN_TEXT
     kind = frame.layout.kinds[index]
-    raw = frame.values[index, row]
+    valid = frame.valid[index, rows].tolist()
     if kind is Kind.TEXT:
         texts = frame.texts.get(column)
-        text = texts[row].as_py() if texts is not None else None
-        return UNKNOWN_TEXT if text is None else clean_text(text)
+        found = texts.take(rows).to_pylist() if texts is not None else [None] * len(rows)
+        return [
+            clean_text(text) if ok and text is not None else UNKNOWN_TEXT for text, ok in zip(found, valid, strict=True)
+        ]
+    raw = frame.values[index, rows]
+    values = raw.view(np.float64).tolist() if kind is Kind.FLOAT else raw.tolist()
+    words: Callable[[float], str] = STYLES[style or "number"]
     if kind is Kind.BOOL:
-        return "yes" if raw else "no"
-    if kind is Kind.TIME and not style:
-        return _time_words(int(raw))
-    value = float(raw.view(np.float64)) if kind is Kind.FLOAT else int(raw)
-    return STYLES[style or "number"](value)
+        words = _bool_words
+    elif kind is Kind.TIME and not style:
+        words = _time_words
+    return [words(value) if ok else UNKNOWN_TEXT for value, ok in zip(values, valid, strict=True)]
+
+
+def _bool_words(value: float) -> str:
+    return "yes" if value else "no"
 
 
 def parse_reason(template: str, kinds: Mapping[str, Kind], where: Where) -> Reason:

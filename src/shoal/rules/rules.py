@@ -146,6 +146,10 @@ class RuleSet:
         """The reason of one rule on one row, in words."""
         return self.reasons[rule].render(frame, row)
 
+    def render_rows(self, rule: int, frame: Frame, rows: npt.NDArray[np.int64]) -> list[str]:
+        """The reasons of one rule on some rows."""
+        return self.reasons[rule].render_rows(frame, rows)
+
 
 def compile_rules(
     rules: Sequence[Rule], kinds: Mapping[str, Kind], lists: frozenset[str]

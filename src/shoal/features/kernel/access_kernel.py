@@ -12,10 +12,15 @@ The mixer is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types, uint64
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
+
+intrinsic: Any = _intrinsic
+"""Untyped: what it makes is called with one argument less than its definition has."""
 
 
 def _pointer(builder, address, kind):
