@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+
+from oracles.features_streams import IDENTITY, LAYOUT, define, engine_of, every_operation, feed, stamp
 from shoal.errors import InvalidInput, Where
 from shoal.events.schema import Kind
 from shoal.features.definitions import OPERATIONS, FeatureDefinition, check_definitions
 from shoal.features.engine import FeatureEngine
-
-sys.path.insert(0, str(Path(__file__).parent))
-from feature_streams import IDENTITY, LAYOUT, define, engine_of, every_operation, feed, stamp  # noqa: E402
 
 GOOD = define("a.b", "count", window_s=60)
 MALFORMED = [
@@ -88,7 +85,7 @@ def test_two_hundred_features_run():
 def test_cyclic_derived_features_are_refused():
     a = FeatureDefinition("x.a", "derived", expression="x.b + 1")
     b = FeatureDefinition("x.b", "derived", expression="x.a + 1")
-    with pytest.raises(InvalidInput, match="features.order_of_derived"):
+    with pytest.raises(InvalidInput, match=r"features\.order_of_derived"):
         engine_of([a, b])
 
 

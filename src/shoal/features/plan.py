@@ -5,6 +5,7 @@ count the same thing share a cell, a fixed-point value, a condition or a pair sp
 tables (`descriptor.py`); it holds no state of the stream and knows no event.
 """
 
+# ruff: noqa: ARG002 - the `_plan_…` of all operations are called alike
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from shoal.errors import InvalidInput, Problem
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Layout
-from shoal.features import descriptor as D
+from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 from shoal.features.definitions import OPERATIONS, FeatureDefinition, check_definitions, refuse_problems
 from shoal.features.lay import Cell, Row, Word, lay_tables
 
@@ -274,7 +275,8 @@ class Plan:
         return found
 
     def _bucket_cell(self, one: FeatureDefinition, space: Space, cond: int, fixed: int) -> Word:
-        assert one.window_s is not None and one.bucket_s is not None
+        assert one.window_s is not None
+        assert one.bucket_s is not None
         bucket, count = one.bucket_s * US, one.window_s // one.bucket_s
         self._windowed(space, cond, (one.window_s + one.bucket_s) * US, False)
 
@@ -413,7 +415,7 @@ class Plan:
             cell, code, more = self._count_cell(space, cond, None), D.X_SHARE_LIFE, {D.R_E: pairs.words[D.P_PAIRS]}
         else:
             span = one.window_s * US
-            pairs, live, _ = self._window_pairs(space, cond, value, span, "share")
+            pairs, _, _ = self._window_pairs(space, cond, value, span, "share")
             share = self.shared(("share", id(pairs), span), lambda: pairs.row.cell(4))
             pairs.windows = [(s, c, share if s == span else old) for s, c, old in pairs.windows]
             cell, code = self._count_cell(space, cond, span), D.X_SHARE_WINDOW

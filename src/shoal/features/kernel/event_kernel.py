@@ -1,4 +1,5 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
+# ruff: noqa: SIM109 - Numba compiles a chain of comparisons, not a tuple
 """The loop over events: look ahead, expire, read, update, log, read. Hot path.
 
 `run` takes events `start..stop` of the batch whose addresses stand in the descriptor and returns how far it came: it
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from shoal.features.descriptor import (
@@ -281,7 +283,7 @@ def _values(d, i, t):
                 clamped = 1
                 value = largest if scaled > 0 else -largest
             elif get(d, at + V_FLOAT):
-                value = int(round(scaled))
+                value = np.int64(np.rint(scaled))
             else:
                 value = bits * int(factor)
         put(d, at + V_NOW, value)
