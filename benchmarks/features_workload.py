@@ -1,6 +1,7 @@
 """The 17-feature workload of FEATURES.md: definitions, events, and the same features in Python and SQL.
 
-Events: 10 % share their microsecond with the one before, the busiest address (a carrier's NAT) has 20 %, 1 % are late; 48 hours of stream time, so that the 24-hour windows expire while it runs.
+Events: 10 % share their microsecond with the one before, the busiest address (a carrier's NAT) has 20 % of them,
+1 % are late; 48 hours of stream time, so that the 24-hour windows expire while it runs.
 """
 
 from __future__ import annotations

@@ -274,7 +274,7 @@ def _values(d, i, t):
     """The fixed-point values of an event; 0 where their condition does not hold."""
     at = get(d, O_VALUE)
     for _ in range(get(d, N_VALUE)):
-        value, clamped = 0, 0
+        value, clamped = np.int64(0), 0
         if _holds(d, t, get(d, at + V_COND)):
             bits = input_value(d, get(d, at + V_INPUT), i)
             factor, largest = as_float(get(d, at + V_FACTOR)), get(d, at + V_LARGEST)
