@@ -38,10 +38,10 @@ MALFORMED = [
     ("decayed without half-life", define("a.b", "decayed"), "features.half_life", "half_life_s"),
     ("half-life of a count", replace(GOOD, half_life_s=1.0), "features.not_for_operation", "half_life_s"),
     ("decayed window", define("a.b", "decayed", half_life_s=5.0, window_s=5), "features.not_for_operation", "window_s"),
-    ("self of last", define("a.b", "last", value="ip", include_self=True), "features.not_for_operation", "include_self"),
+    ("self", define("a.b", "last", value="ip", include_self=True), "features.not_for_operation", "include_self"),
     ("age window", define("a.b", "age", window_s=5), "features.not_for_operation", "window_s"),
     ("derived of nothing", FeatureDefinition("a.b", "derived"), "features.expression_missing", "expression"),
-    ("derived with a key", FeatureDefinition("a.b", "derived", ("ip",), expression="1"), "features.not_for_operation", "key"),
+    ("derived key", FeatureDefinition("a.b", "derived", ("ip",), expression="1"), "features.not_for_operation", "key"),
     ("expression of a count", replace(GOOD, expression="1"), "features.not_for_operation", "expression"),
     ("id of a column", replace(GOOD, id="ip"), "features.id_is_column", "id"),
 ]  # fmt: skip

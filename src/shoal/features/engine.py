@@ -214,7 +214,7 @@ class FeatureEngine:
         if waiting and not new_partial:
             hint = "replay the journal from its start, or start the new ones as partial"
             refuse_problems([
-                Problem("features.not_in_snapshot", f"{one.id}: the snapshot has no such definition", one.origin, hint=hint)
+                Problem("features.not_in_snapshot", f"{one.id}: not in the snapshot", one.origin, hint=hint)
                 for one in waiting.values()
             ])  # fmt: skip
         self.close()

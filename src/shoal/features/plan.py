@@ -285,7 +285,8 @@ class Plan:
             space.lists.append((D.LIST_DEQUE, cell, 0))
             self.nodes_per_event += 1
             self.window_ops.append({D.OP_CODE: D.U_BUCKET, D.OP_SPACE: space, D.OP_COND: cond, D.OP_CELL: cell,
-                                    D.OP_A: ("value", fixed) if fixed >= 0 else -1, D.OP_C: bucket, D.OP_D: count})  # fmt: skip
+                                    D.OP_A: ("value", fixed) if fixed >= 0 else -1,
+                                    D.OP_C: bucket, D.OP_D: count})  # fmt: skip
             return cell
 
         cell = self.shared(("bucket", id(space), cond, fixed, bucket, count), make)
@@ -362,7 +363,8 @@ class Plan:
         cell: Cell = self.shared(("pair window", id(pairs), span), make)
         if not any(known == span for known, _, _ in pairs.windows):
             pairs.windows.append((span, cell, -1))
-            self.expiry[span].append({D.OP_CODE: D.E_PAIR, D.OP_SPACE: space, D.OP_C: pairs, D.OP_D: ("nth", pairs, span),
+            self.expiry[span].append({D.OP_CODE: D.E_PAIR, D.OP_SPACE: space, D.OP_C: pairs,
+                                      D.OP_D: ("nth", pairs, span),
                                       D.OP_B: ("word", pairs)})  # fmt: skip
         self._update(("pairs", id(pairs)), False, {D.OP_CODE: D.U_PAIR_WINDOW, D.OP_SPACE: space, D.OP_COND: cond,
                                                    D.OP_A: pairs, D.OP_B: -1})  # fmt: skip
