@@ -117,7 +117,7 @@ def run_python(stream: Stream, count: int, ours: list[npt.NDArray[np.float64]]) 
 
 
 def table_of(stream: Stream, count: int) -> tuple[pl.DataFrame, int]:
-    order, factor = unique_order(stream.as_of[:count], stream.late[:count])
+    order, factor = unique_order(stream.as_of[:count])
     columns = {name: column[:count] for name, column in stream.columns.items()}
     columns["failed"] = columns["failed"].astype(np.bool_)
     return pl.DataFrame({"o": order, "late": stream.late[:count], **columns}), factor

@@ -1,7 +1,7 @@
-"""The 17-feature workload of FEATURES.md: definitions, events, and the same features in plain Python, Polars and DuckDB.
+"""The 17-feature workload of FEATURES.md: definitions, events, and the same features in Python and SQL.
 
-Events: 10 % share their microsecond with the one before, the busiest address (a carrier's NAT) has 20 % of them, 1 % are
-late; 48 hours of stream time, so that the 24-hour windows expire while it runs.
+Events: 10 % share their microsecond with the one before, the busiest address (a carrier's NAT) has 20 % of them,
+1 % are late; 48 hours of stream time, so that the 24-hour windows expire while it runs.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class PythonOracle:
             del held[amount]
 
 
-def unique_order(as_of: npt.NDArray[np.int64], late: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], int]:
+def unique_order(as_of: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
     """An order key without ties made of (as_of, seq), and the factor by which windows grow with it."""
     new = np.concatenate(([True], as_of[1:] != as_of[:-1]))
     starts = np.flatnonzero(new)
@@ -167,7 +167,7 @@ def duckdb_sql(rows: str, factor: int) -> str:
         before = f"(o % {factor}) + {(one.window_s * US - 1) * factor}"
         frame = f"(PARTITION BY {one.key[0]} ORDER BY o RANGE BETWEEN ({before}) PRECEDING AND CURRENT ROW)"
         parts.append(f'{_aggregate(one)} OVER {frame} AS "{one.id}"')
-    return f"SELECT o, {', '.join(parts)} FROM {rows} ORDER BY o"  # noqa: S608 - names of our own
+    return f"SELECT o, {', '.join(parts)} FROM {rows} ORDER BY o"
 
 
 def _aggregate(one: FeatureDefinition) -> str:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracles.features_oracle import Oracle, equal
-from shoal.errors import InvalidInput
-from shoal.expressions.frame import Frame, Layout
-from shoal.events.schema import Kind
-from shoal.features.descriptor import SKETCH_ERROR
-from shoal.features.definitions import FeatureDefinition
 
-sys.path.insert(0, str(Path(__file__).parent))
-from feature_streams import (  # noqa: E402
-    IDENTITY, LAYOUT, START, US, define, engine_of, every_operation, feed, rows_of, same_id, stamp, stamps_of, streams,
+from oracles.features_oracle import Oracle, equal
+from oracles.features_streams import (
+    IDENTITY,
+    LAYOUT,
+    START,
+    US,
+    define,
+    engine_of,
+    every_operation,
+    feed,
+    rows_of,
+    same_id,
+    stamp,
+    stamps_of,
+    streams,
 )  # fmt: skip
+from shoal.errors import InvalidInput
+from shoal.events.schema import Kind
+from shoal.expressions.frame import Frame, Layout
+from shoal.features.definitions import FeatureDefinition
+from shoal.features.descriptor import SKETCH_ERROR
 
 QUIET = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DEFINITIONS = every_operation()
@@ -45,7 +55,7 @@ def test_cuts_pieces_and_ticks_change_nothing_above_the_cap(rows, cap, data):
     engine = engine_of(DEFINITIONS, pair_cap=cap, piece_bits=1)
     found = []
     borders = sorted({0, *cuts, len(rows)})
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         engine.advance(rows[start]["as_of"])  # a tick up to the next event
         found += feed(engine, rows[start:stop], first=start)
     assert found == feed(engine_of(DEFINITIONS, pair_cap=cap), rows)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracles.features_oracle import Oracle, equal
 
-sys.path.insert(0, str(Path(__file__).parent))
-from feature_streams import FUNCTIONS, engine_of, every_operation, feed, same_id, streams  # noqa: E402
+from oracles.features_oracle import Oracle, equal
+from oracles.features_streams import FUNCTIONS, engine_of, every_operation, feed, same_id, streams
 
 QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DEFINITIONS = every_operation()

@@ -1,9 +1,8 @@
-"""Snapshot and restore at any point go on as if nothing had happened; other definitions are refused or start partial."""
+"""Snapshot and restore at any point go on as if nothing had happened; other definitions are refused or partial."""
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -11,12 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from oracles.features_streams import LAYOUT, START, US, define, engine_of, every_operation, feed, stamp, streams
 from shoal.errors import Corrupt, InvalidInput, Unsupported
 from shoal.events.identity import Identity
 from shoal.features.engine import FeatureEngine
-
-sys.path.insert(0, str(Path(__file__).parent))
-from feature_streams import LAYOUT, START, US, define, engine_of, every_operation, feed, stamp, streams  # noqa: E402
 
 QUIET = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DEFINITIONS = every_operation()

@@ -7,13 +7,9 @@ is the unknown. The docs page (docs/features.md) tells the same in words.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
-from feature_streams import START, US, define, engine_of, feed, same_id  # noqa: E402
+from oracles.features_streams import START, US, define, engine_of, feed, same_id
 
 EVENTS = """
  at | account | ip | size | note
@@ -87,7 +83,8 @@ SPEC = [
     (define("a.share", "share", value="ip", window_s=60), [N,   0.0,  0.5,   N,    N,   N,  0.0,  0.0,   0.0]),
     # Halves every 10 seconds.
     (define("a.heat", "decayed", half_life_s=10.0),      [1.0,  1.5,  2.5,   1 + 2.5 / 64, 1.0, N,
-                                                          (1 + 2.5 / 64) / 4, (1 + 2.5 / 64) / 2**2.5, 1 + (1 + 2.5 / 64) / 8]),
+                                                          (1 + 2.5 / 64) / 4, (1 + 2.5 / 64) / 2**2.5,
+                                                          1 + (1 + 2.5 / 64) / 8]),
     # Whole buckets of a minute; START is 20 s into its minute, so at 40 a new one begins, and at 100 the next: the
     # oldest bucket that the window touches is counted whole.
     (define("a.count", "count", window_s=60, bucket_s=60), [1,  2,    3,     4,    1,   N,  4,    4,     2]),
@@ -109,7 +106,7 @@ def test_null_key_is_null_and_never_zero():
     assert found[5]["a.count"] == (None, 0)
 
 
-#  With an unknown history: a count is a lower bound, flagged until its window is covered; what was never seen is not new.
+#  With an unknown history: a count is a lower bound, flagged until its window is covered; nothing is called new.
 PARTIAL = [
     (define("a.count", "count", window_s=60),            [(1, 1), (2, 1), (3, 1), (1, 0)]),
     (define("a.count", "count"),                         [(1, 1), (2, 1), (3, 1), (4, 1)]),
@@ -122,7 +119,9 @@ PARTIAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("definition", "wanted"), PARTIAL, ids=[f"{k}-{r[0].operation}" for k, r in enumerate(PARTIAL)])
+@pytest.mark.parametrize(
+    ("definition", "wanted"), PARTIAL, ids=[f"{k}-{r[0].operation}" for k, r in enumerate(PARTIAL)]
+)
 def test_partial(definition, wanted):
     rows = table(EVENTS)[:4]
     assert [row[definition.id] for row in feed(engine_of([definition], history_complete=False), rows)] == wanted

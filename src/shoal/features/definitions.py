@@ -44,6 +44,7 @@ class Operation:
 
 _WINDOW_LATE = "lifetime state only; a window does not count it"
 _LAST_LATE = "at its own `time`: it replaces what was seen last only where it is newer"
+_PAIR_LATE = "the pair is seen, at its own `time`"
 _ALL = (
     Operation("count", "none", "optional", True, True, "0", _WINDOW_LATE, "how many events"),
     Operation("sum", "number", "optional", True, True, "0", _WINDOW_LATE, "sum of `value`, int64 fixed point"),
@@ -54,11 +55,11 @@ _ALL = (
     Operation("decayed", "number?", "none", True, True, "0", "nothing", "count or sum that halves each `half_life_s`"),
     Operation("last", "any", "optional", False, False, "null", _LAST_LATE, "the value before this event"),
     Operation("gap", "none", "optional", False, False, "null", _LAST_LATE, "seconds since the event before"),
-    Operation("age", "none", "none", False, False, "null", "its `time` may become the first", "seconds since first seen"),
-    Operation("seen", "any", "optional", False, False, "false", "the pair is seen, at its own `time`", "whether the key had this value before"),
-    Operation("share", "any", "optional", False, False, "null", _WINDOW_LATE, "share of this value in the key's events"),
+    Operation("age", "none", "none", False, False, "null", "its `time` may be the first", "seconds since first seen"),
+    Operation("seen", "any", "optional", False, False, "false", _PAIR_LATE, "whether the key had this value"),
+    Operation("share", "any", "optional", False, False, "null", _WINDOW_LATE, "this value's share in the key's events"),
     Operation("speed", "none", "optional", False, False, "null", _LAST_LATE, "km/h from the located event before"),
-    Operation("derived", "none", "none", True, False, "null", "nothing (it has no state)", "an expression over features"),
+    Operation("derived", "none", "none", True, False, "null", "nothing (no state)", "an expression over features"),
 )  # fmt: skip
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}
 """The operations by name."""
@@ -189,7 +190,7 @@ def _check_window(one: FeatureDefinition, operation: Operation) -> list[Problem]
         wrong("window", "window_s", f"a window of {window} s", f"whole seconds from 1 to {MAX_WINDOW_S}")
     elif window is not None and bucket is None and window > MAX_EXACT_S and (bucketed or operation.name == "share"):
         wrong("window_needs_bucket", "window_s", f"an exact window of {window} s", f"at most {MAX_EXACT_S} s",
-              "give hour or day buckets (bucket_s)" if bucketed else "shorten it, or leave it out for the lifetime")  # fmt: skip
+              "give hour or day buckets (bucket_s)" if bucketed else "or none, for the lifetime")  # fmt: skip
     if bucket is not None:
         if not bucketed or window is None:
             wrong("not_for_operation", "bucket_s", "buckets are for count, sum, mean, min, max, distinct with a window")
@@ -206,7 +207,8 @@ def _check_window(one: FeatureDefinition, operation: Operation) -> list[Problem]
         if not (isinstance(one.places, int) and 0 <= one.places <= 9):
             wrong("places", "places", f"{one.places} decimal places", "0 to 9")
         elif not (math.isfinite(one.largest) and 0 < one.largest * 10**one.places <= MAX_SCALED):
-            wrong("largest", "largest", f"largest {one.largest} at {one.places} places", "0 < largest * 10^places <= 2^52")  # fmt: skip
+            allowed = "0 < largest * 10^places <= 2^52"
+            wrong("largest", "largest", f"largest {one.largest} at {one.places} places", allowed)
     return found
 
 

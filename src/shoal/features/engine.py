@@ -82,7 +82,7 @@ class FeatureEngine:
         `history_complete`: everything that ever happened to the keys is in the stream (finite files, tests).
         `folder`: where the log of live events is mapped, for this engine alone; None keeps it in memory. `pair_cap`:
         live pairs a key may have before its distinct counts move to a sketch. `lifetime_s`: how long lifetime state
-        of an idle key lives. `piece_bits`: size of the log's pieces (2^piece_bits records), by default fit for the place.
+        of an idle key lives. `piece_bits`: the log's pieces have 2^piece_bits records (None: fit for the place).
         """
         self.definitions = tuple(definitions)
         self.layout, self.identity, self._lists = layout, identity, dict(lists or {})
@@ -214,7 +214,7 @@ class FeatureEngine:
         if waiting and not new_partial:
             hint = "replay the journal from its start, or start the new ones as partial"
             refuse_problems([
-                Problem("features.not_in_snapshot", f"{one.id}: the snapshot has no such definition", one.origin, hint=hint)
+                Problem("features.not_in_snapshot", f"{one.id}: not in the snapshot", one.origin, hint=hint)
                 for one in waiting.values()
             ])  # fmt: skip
         self.close()

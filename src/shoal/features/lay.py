@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shoal.features import descriptor as D
+from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 
 if TYPE_CHECKING:
     from shoal.features.plan import Plan, Space

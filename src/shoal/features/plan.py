@@ -5,6 +5,7 @@ count the same thing share a cell, a fixed-point value, a condition or a pair sp
 tables (`descriptor.py`); it holds no state of the stream and knows no event.
 """
 
+# ruff: noqa: ARG002 - the `_plan_…` of all operations are called alike
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from shoal.errors import InvalidInput, Problem
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Layout
-from shoal.features import descriptor as D
+from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 from shoal.features.definitions import OPERATIONS, FeatureDefinition, check_definitions, refuse_problems
 from shoal.features.lay import Cell, Row, Word, lay_tables
 
@@ -274,7 +275,8 @@ class Plan:
         return found
 
     def _bucket_cell(self, one: FeatureDefinition, space: Space, cond: int, fixed: int) -> Word:
-        assert one.window_s is not None and one.bucket_s is not None
+        assert one.window_s is not None
+        assert one.bucket_s is not None
         bucket, count = one.bucket_s * US, one.window_s // one.bucket_s
         self._windowed(space, cond, (one.window_s + one.bucket_s) * US, False)
 
@@ -283,7 +285,8 @@ class Plan:
             space.lists.append((D.LIST_DEQUE, cell, 0))
             self.nodes_per_event += 1
             self.window_ops.append({D.OP_CODE: D.U_BUCKET, D.OP_SPACE: space, D.OP_COND: cond, D.OP_CELL: cell,
-                                    D.OP_A: ("value", fixed) if fixed >= 0 else -1, D.OP_C: bucket, D.OP_D: count})  # fmt: skip
+                                    D.OP_A: ("value", fixed) if fixed >= 0 else -1,
+                                    D.OP_C: bucket, D.OP_D: count})  # fmt: skip
             return cell
 
         cell = self.shared(("bucket", id(space), cond, fixed, bucket, count), make)
@@ -360,7 +363,8 @@ class Plan:
         cell: Cell = self.shared(("pair window", id(pairs), span), make)
         if not any(known == span for known, _, _ in pairs.windows):
             pairs.windows.append((span, cell, -1))
-            self.expiry[span].append({D.OP_CODE: D.E_PAIR, D.OP_SPACE: space, D.OP_C: pairs, D.OP_D: ("nth", pairs, span),
+            self.expiry[span].append({D.OP_CODE: D.E_PAIR, D.OP_SPACE: space, D.OP_C: pairs,
+                                      D.OP_D: ("nth", pairs, span),
                                       D.OP_B: ("word", pairs)})  # fmt: skip
         self._update(("pairs", id(pairs)), False, {D.OP_CODE: D.U_PAIR_WINDOW, D.OP_SPACE: space, D.OP_COND: cond,
                                                    D.OP_A: pairs, D.OP_B: -1})  # fmt: skip
@@ -413,7 +417,7 @@ class Plan:
             cell, code, more = self._count_cell(space, cond, None), D.X_SHARE_LIFE, {D.R_E: pairs.words[D.P_PAIRS]}
         else:
             span = one.window_s * US
-            pairs, live, _ = self._window_pairs(space, cond, value, span, "share")
+            pairs, _, _ = self._window_pairs(space, cond, value, span, "share")
             share = self.shared(("share", id(pairs), span), lambda: pairs.row.cell(4))
             pairs.windows = [(s, c, share if s == span else old) for s, c, old in pairs.windows]
             cell, code = self._count_cell(space, cond, span), D.X_SHARE_WINDOW

@@ -25,7 +25,7 @@ from shoal.features import descriptor as D  # noqa: N812 - a namespace of consta
 from shoal.features.definitions import FeatureDefinition
 from shoal.features.kernel.table_kernel import rebuild
 from shoal.features.part import Part
-from shoal.features.state import Piece, State
+from shoal.features.state import State
 
 FORMAT, VERSION = "shoal.features", 1
 MANIFEST = "manifest.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shoal.features import descriptor as D
+from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 from shoal.features.kernel.table_kernel import rebuild
 from shoal.features.plan import Plan
 

@@ -1,4 +1,5 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
+# ruff: noqa: SIM109 - Numba compiles a chain of comparisons, not a tuple
 """The loop over events: look ahead, expire, read, update, log, read. Hot path.
 
 `run` takes events `start..stop` of the batch whose addresses stand in the descriptor and returns how far it came: it
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from shoal.features.descriptor import (
@@ -272,7 +274,7 @@ def _values(d, i, t):
     """The fixed-point values of an event; 0 where their condition does not hold."""
     at = get(d, O_VALUE)
     for _ in range(get(d, N_VALUE)):
-        value, clamped = 0, 0
+        value, clamped = np.int64(0), 0
         if _holds(d, t, get(d, at + V_COND)):
             bits = input_value(d, get(d, at + V_INPUT), i)
             factor, largest = as_float(get(d, at + V_FACTOR)), get(d, at + V_LARGEST)
@@ -281,7 +283,7 @@ def _values(d, i, t):
                 clamped = 1
                 value = largest if scaled > 0 else -largest
             elif get(d, at + V_FLOAT):
-                value = int(round(scaled))
+                value = np.int64(np.rint(scaled))
             else:
                 value = bits * int(factor)
         put(d, at + V_NOW, value)

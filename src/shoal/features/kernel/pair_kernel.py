@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from numba import njit
 
-from shoal.features.kernel.access_kernel import get, load32, load64, put, store32, store64
 from shoal.features.descriptor import (
     DROPPED_PAIRS,
     N_KEY_AT,
@@ -41,6 +40,7 @@ from shoal.features.descriptor import (
     W_TAIL,
     WINDOW_WORDS,
 )
+from shoal.features.kernel.access_kernel import get, load32, load64, put, store32, store64
 from shoal.features.kernel.queue_kernel import node_at, pop_first, push
 from shoal.features.kernel.sketch_kernel import cell_of, sketch_add, sketch_count, sketch_expire, sketch_is_empty
 from shoal.features.kernel.table_kernel import give, insert, row_of, take
@@ -79,7 +79,7 @@ def drop_sketch(d, row, cell):
 def _leave_windows(d, space, row, newest):
     """A pair's value moves to the sketch: take it out of the windows in which it counts."""
     at = get(d, space + P_WINDOWS)
-    for k in range(get(d, space + P_NWINDOWS)):
+    for _ in range(get(d, space + P_NWINDOWS)):
         if newest >= _tail(d, get(d, at + PW_WINDOW)):
             _add32(row + get(d, at + PW_CELL), -1)
         at += PW_WORDS
@@ -115,7 +115,7 @@ def pair_window_update(d, space, row, ident, slot, head):
         pair = row_of(d, space, slot)
     store64(pair + ROW_MARK, head)
     at = first
-    for k in range(count):
+    for _ in range(count):
         if newest < _tail(d, get(d, at + PW_WINDOW)):
             _add32(row + get(d, at + PW_CELL), 1)
         share = get(d, at + PW_SHARE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from numba import njit
 
-from shoal.features.kernel.access_kernel import as_float, get, load32, load64, put, store32, store64
 from shoal.features.descriptor import (
     FREE,
     LIVE,
@@ -24,6 +23,7 @@ from shoal.features.descriptor import (
     ROWS,
     USED,
 )
+from shoal.features.kernel.access_kernel import as_float, get, load32, load64, put, store32, store64
 
 
 @njit(cache=True, nogil=True)

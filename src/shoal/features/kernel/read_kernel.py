@@ -1,4 +1,5 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
+# ruff: noqa: SIM109 - Numba compiles a chain of comparisons, not a tuple
 """Reading features off a key's row: one function an operation family, all driven by the read table. Hot path.
 
 A read never changes a value; queues may drop what has expired. Every read yields (bits, valid): a double is given by

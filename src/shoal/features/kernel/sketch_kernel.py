@@ -15,7 +15,6 @@ import math
 import numpy as np
 from numba import njit
 
-from shoal.features.kernel.access_kernel import load8, load32, load64, mix, store8, store32, store64
 from shoal.features.descriptor import (
     NONE,
     SKETCH_BITS,
@@ -24,6 +23,7 @@ from shoal.features.descriptor import (
     SKETCH_REGISTERS,
     SKETCH_WINDOW_BYTES,
 )
+from shoal.features.kernel.access_kernel import load8, load32, load64, mix, store8, store32, store64
 
 _TOP = 53 - SKETCH_BITS
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from numba import njit
 
-from shoal.features.kernel.access_kernel import copy_words, get, load64, put, store64
 from shoal.features.descriptor import (
     BITS,
     FREE,
@@ -24,6 +23,7 @@ from shoal.features.descriptor import (
     TEMPLATE,
     USED,
 )
+from shoal.features.kernel.access_kernel import copy_words, get, load64, put, store64
 
 _LOW = 0xFFFFFFFF
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from numba import njit
 
-from shoal.features.kernel.access_kernel import copy_words, get, load32, load64, prefetch, put, store32, store64
 from shoal.features.descriptor import (
     BASE,
     BUCKET_PAIRS,
@@ -52,10 +51,10 @@ from shoal.features.descriptor import (
     OP_SPACE,
     OP_WORDS,
     P_KEY,
-    PIECE_MASK,
-    PIECES,
     P_NWINDOWS,
     P_WINDOWS,
+    PIECE_MASK,
+    PIECES,
     PW_WINDOW,
     PW_WORDS,
     REC_BYTES,
@@ -73,6 +72,7 @@ from shoal.features.descriptor import (
     WINDOW_PAIRS,
     WINDOW_WORDS,
 )
+from shoal.features.kernel.access_kernel import copy_words, get, load32, load64, prefetch, put, store32, store64
 from shoal.features.kernel.pair_kernel import drop_sketch, is_dead_mark, life_mark, pair_bucket_drop, pair_window_expire
 from shoal.features.kernel.queue_kernel import drop_until
 from shoal.features.kernel.table_kernel import remove, row_of

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import strategies as st
+
 from shoal.events.identity import Identity
 from shoal.events.schema import Flag, Kind
 from shoal.expressions.frame import Frame, Layout
@@ -111,7 +114,7 @@ def feed(engine: FeatureEngine, rows: list[dict], cuts=(), first: int = 0):
     """Values as Python objects, [row][feature] = (value, partial); `cuts` are the batch borders."""
     out = []
     borders = [0, *sorted(cuts), len(rows)]
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         if start == stop:
             continue
         batch = rows[start:stop]
