@@ -167,7 +167,7 @@ def decision_table(outcome: Outcome, sample_one_in: int) -> pa.Table:
 
 def _vectors(outcome: Outcome, chosen: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Array:
     size = outcome.table.num_rows
-    values = np.ascontiguousarray(outcome.features.values[:, chosen].T)
+    values = np.ascontiguousarray((outcome.features.values[:, chosen] * outcome.features.valid[:, chosen]).T)
     valid = np.ascontiguousarray(outcome.features.valid[:, chosen].T).astype(np.uint8)
     count = values.shape[1]
     width = count * 9
