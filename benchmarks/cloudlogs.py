@@ -26,7 +26,7 @@ from shoal.runtime.run import Progress, read_source
 
 SILENT = Progress(lambda _: None, lambda _a, _b: None)
 CITED = frozenset(
-    [
+    (
         "CreateAccessKey",
         "CreateLoginProfile",
         "StopLogging",
@@ -37,7 +37,7 @@ CITED = frozenset(
         "GetSecretValue",
         "ModifySnapshotAttribute",
         "UpdateAssumeRolePolicy",
-    ]
+    )
 )
 
 
