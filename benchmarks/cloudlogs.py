@@ -61,10 +61,11 @@ def told(ranked: list[Ranked]) -> list[tuple[str, str, str, list[tuple[str, str]
 
 def m365_orders(source: Path, folder: Path) -> dict[str, Path]:
     """The export as delivered, sorted by time, reversed and shuffled, as CSV files."""
-    csv.field_size_limit(1 << 26)
+    before = csv.field_size_limit(1 << 26)
     with gzip.open(source, "rt", encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         names, rows = list(reader.fieldnames or []), list(reader)
+    csv.field_size_limit(before)
 
     def moment(row: dict[str, str]) -> str:
         return str(json.loads(row["AuditData"])["CreationTime"]) if row["AuditData"] else ""

@@ -19,7 +19,7 @@ class SlowDedupe:
     accepted: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=dict)  # id: (seq, body, time, as_of)
 
     def judge(self, event_id: str | None, body: int, time: int) -> tuple[str, int, int]:
-        """(verdict, seq or -1, original or -1)."""
+        """(verdict, seq, original or -1)."""
         now = max(self.as_of, time)
         candidates = []
         for entry in self.accepted.get(event_id, []) if event_id is not None else []:
@@ -34,7 +34,8 @@ class SlowDedupe:
             self.next_seq += 1
             return "duplicate", self.next_seq - 1, max(same)
         if candidates:
-            return "conflict", -1, max(seq for seq, *_ in candidates)
+            self.next_seq += 1
+            return "conflict", self.next_seq - 1, max(seq for seq, *_ in candidates)
         self.as_of = now
         seq = self.next_seq
         self.next_seq += 1

@@ -15,22 +15,22 @@ MINUTE, HOUR, DAY = HOUR_US // 60, HOUR_US, 24 * HOUR_US
 STORY = [
     ("the first of its id", ("a", 1, 0), NEW, 0, -1),
     ("the same again", ("a", 1, 0), DUPLICATE, 1, 0),
-    ("the same id with another body", ("a", 2, 0), CONFLICT, -1, 0),
-    ("another id", ("b", 1, 5 * MINUTE), NEW, 2, -1),
-    ("the same id and body, another time, within the hour", ("a", 1, 9 * MINUTE), DUPLICATE, 3, 0),
-    ("another body and time, within the hour", ("a", 3, 9 * MINUTE), CONFLICT, -1, 0),
-    ("a late delivery within the hour", ("b", 1, 5 * MINUTE), DUPLICATE, 4, 2),
-    ("no id", (None, 7, 20 * MINUTE), NEW, 5, -1),
-    ("no id, the same body", (None, 7, 20 * MINUTE), NEW, 6, -1),
-    ("two days go by", ("c", 1, 2 * DAY), NEW, 7, -1),
-    ("delivered again after two days", ("a", 1, 0), DUPLICATE, 8, 0),
-    ("altered and delivered again after two days", ("a", 4, 0), CONFLICT, -1, 0),
-    ("the same id at another time, beyond the hour", ("a", 1, 2 * DAY), NEW, 9, -1),
-    ("of two accepted ones the same body wins", ("a", 1, 2 * DAY), DUPLICATE, 10, 9),
-    ("72 hours of journal time after the first", ("d", 1, 3 * DAY), NEW, 11, -1),
-    ("still within the horizon", ("a", 1, 0), DUPLICATE, 12, 0),
-    ("a moment later", ("e", 1, 3 * DAY + 1), NEW, 13, -1),
-    ("beyond the horizon", ("a", 1, 0), NEW, 14, -1),
+    ("the same id with another body", ("a", 2, 0), CONFLICT, 2, 0),
+    ("another id", ("b", 1, 5 * MINUTE), NEW, 3, -1),
+    ("the same id and body, another time, within the hour", ("a", 1, 9 * MINUTE), DUPLICATE, 4, 0),
+    ("another body and time, within the hour", ("a", 3, 9 * MINUTE), CONFLICT, 5, 0),
+    ("a late delivery within the hour", ("b", 1, 5 * MINUTE), DUPLICATE, 6, 3),
+    ("no id", (None, 7, 20 * MINUTE), NEW, 7, -1),
+    ("no id, the same body", (None, 7, 20 * MINUTE), NEW, 8, -1),
+    ("two days go by", ("c", 1, 2 * DAY), NEW, 9, -1),
+    ("delivered again after two days", ("a", 1, 0), DUPLICATE, 10, 0),
+    ("altered and delivered again after two days", ("a", 4, 0), CONFLICT, 11, 0),
+    ("the same id at another time, beyond the hour", ("a", 1, 2 * DAY), NEW, 12, -1),
+    ("of two accepted ones the same body wins", ("a", 1, 2 * DAY), DUPLICATE, 13, 12),
+    ("72 hours of journal time after the first", ("d", 1, 3 * DAY), NEW, 14, -1),
+    ("still within the horizon", ("a", 1, 0), DUPLICATE, 15, 0),
+    ("a moment later", ("e", 1, 3 * DAY + 1), NEW, 16, -1),
+    ("beyond the horizon", ("a", 1, 0), NEW, 17, -1),
 ]
 
 
@@ -53,13 +53,16 @@ def test_what_is_a_duplicate(tmp_path, cut):
             }
             journal.append_events(pa.table(table), np.array(bodies)[new])
             journal.append_duplicates(found.seq[twin], found.original[twin])
+            for row in np.flatnonzero(found.verdict == CONFLICT).tolist():
+                now = max([journal.last_as_of or 0, *found.as_of[:row][new[:row]].tolist()])
+                journal.append_control(int(found.seq[row]), now, "conflict", {})
             journal.sync()
             got += zip(found.verdict.tolist(), found.seq.tolist(), found.original.tolist(), strict=True)
         assert [(what, *judged) for (what, *_), judged in zip(STORY, got, strict=True)] == [
             (what, *expected) for what, _, *expected in STORY
         ]
         stats = journal.stats()
-        assert (stats.events, stats.duplicates, stats.next_seq) == (9, 6, 15)
+        assert (stats.events, stats.duplicates, stats.controls, stats.next_seq) == (9, 6, 3, 18)
         assert journal.verify().ok
 
 

@@ -69,6 +69,9 @@ class Writer:
         )
         self.journal.append_events(table, bodies[new])
         self.journal.append_duplicates(verdicts.seq[twin], verdicts.original[twin])
+        for row in np.flatnonzero(verdicts.verdict == CONFLICT).tolist():
+            now = max([self.journal.last_as_of or -(1 << 62), *verdicts.as_of[:row][new[:row]].tolist()])
+            self.journal.append_control(int(verdicts.seq[row]), now, "conflict", {})
         self.journal.end_group()
         if sync:
             self.journal.sync()
@@ -132,15 +135,15 @@ def test_old_ids_are_found_in_the_sealed_files_and_leave_the_table(tmp_path):
     assert writer.index.stats().hot_ids < 10 * 1500
     assert writer.write([("h0-7", 7, 7), ("h0-8", 9, 8), ("h0-9", 9, 10)]) == [
         ("duplicate", 18000, 7),
-        ("conflict", -1, 8),
-        ("new", 18001, -1),  # another time: only within the hot hour
+        ("conflict", 18001, 8),
+        ("new", 18002, -1),  # another time: only within the hot hour
     ]
     assert writer.index.stats().cold_searches > 0
     writer.restart()
     assert writer.index.stats().hot_ids <= 1501
     assert writer.write([("h1-7", 7, 2 * HOUR_US + 7), ("h11-3", 3, 5)]) == [
-        ("duplicate", 18002, 1507),
-        ("duplicate", 18003, 16503),
+        ("duplicate", 18003, 1507),
+        ("duplicate", 18004, 16503),
     ]
 
 
