@@ -47,7 +47,7 @@ def findings(source: Path, format_name: str, folder: Path) -> tuple[list[Ranked]
     try:
         deployment.publish(find_pack("cloud_audit"), history_complete=True)
         read_source(deployment, [source], format_name, received=False, clock=SystemClock(), progress=SILENT)
-        return deployment.ranked(50), dict(deployment.committer.totals.counts)
+        return deployment.findings(50).shown, dict(deployment.committer.totals.counts)
     finally:
         deployment.close()
 

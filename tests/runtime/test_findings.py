@@ -42,7 +42,7 @@ def ranked(folder: Path, source: Path, top: int = 10) -> list[Ranked]:
         deployment.publish(find_pack("cloud_audit"), history_complete=True)
         silent = Progress(lambda _: None, lambda _a, _b: None)
         read_source(deployment, [source], "native", received=False, clock=SystemClock(), progress=silent)
-        return deployment.ranked(top)
+        return deployment.findings(top).shown
     finally:
         deployment.close()
 
@@ -71,7 +71,14 @@ def test_findings_do_not_depend_on_the_cut_nor_on_a_second_look(tmp_path: Path, 
     assert ranked(folder, source) == whole
 
 
-def test_only_the_shown_ones_are_told_in_words(tmp_path: Path, home_folder: Maker) -> None:
-    found = ranked(home_folder("h"), write_lines(tmp_path / "e.ndjson", bulk_read() + intrusion()), top=1)
-    assert all(rule.reason for rule in found[0].rules)
-    assert not any(rule.reason for rule in found[1].rules)
+def test_at_most_so_many_of_a_threat(tmp_path: Path, home_folder: Maker) -> None:
+    more = [{**row, "account": "carl", "actor": "carl", "recipient": "carl"} for row in intrusion()]
+    rows = [{k: v for k, v in row.items() if k != "recipient" or row["type"] != "resource.listed"} for row in more]
+    source = write_lines(tmp_path / "e.ndjson", bulk_read() + intrusion() + rows)
+    folder = home_folder("h")
+    assert [entry.subject for entry in ranked(folder, source)] == ["carl", "mallory", "backup"]
+    deployment = open_deployment(open_home(folder, create=False))
+    one = deployment.findings(10, per_threat=1)
+    deployment.close()
+    assert [entry.subject for entry in one.shown] == ["carl", "backup"]
+    assert one.total == 3

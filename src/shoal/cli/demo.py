@@ -33,10 +33,10 @@ def demo(
     _print_speed(result)
     _print_kinds(result.score)
     _print_honest(result.score)
-    out.print("\n[bold]The ten subjects to look at first[/bold]")
-    print_findings(result.ranked[:10], output="table", top=10)
+    out.print("\n[bold]The worst subjects[/bold] (at most two of a threat)")
+    print_findings(result.worst, len(result.worst), output="table")
     home = folder / "shoal"
-    first = result.ranked[0].subject if result.ranked else "ACCOUNT"
+    first = result.worst[0].subject if result.worst else "ACCOUNT"
     out.print("\n[bold]What to try next[/bold]")
     for command, why in (
         (f"shoal explain {first} --out {home}", "why, with the events behind each count"),

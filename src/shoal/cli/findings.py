@@ -92,8 +92,8 @@ def as_ocsf(ranked: Ranked) -> list[dict[str, Any]]:
     return records
 
 
-def print_findings(ranked: Sequence[Ranked], *, output: str, top: int) -> None:
-    """Print ranked findings in the wanted form."""
+def print_findings(ranked: Sequence[Ranked], total: int, *, output: str) -> None:
+    """Print ranked findings in the wanted form; `total`: how many subjects there are in all."""
     if output in ("ndjson", "ocsf"):
         for rank, entry in enumerate(ranked, start=1):
             for record in [as_dict(rank, entry)] if output == "ndjson" else as_ocsf(entry):
@@ -104,11 +104,11 @@ def print_findings(ranked: Sequence[Ranked], *, output: str, top: int) -> None:
         out.print("no findings: no rule brought a subject to `watch`")
         return
     if output == "table":
-        _print_table(ranked[:top])
+        _print_table(ranked)
     else:
-        _print_summary(ranked[:top])
-    if len(ranked) > top:
-        out.print(f"… and {len(ranked) - top:,} further subjects (--top, --output ndjson)")
+        _print_summary(ranked)
+    if total > len(ranked):
+        out.print(f"… and {total - len(ranked):,} further subjects (--top shows more)")
 
 
 def _print_table(ranked: Sequence[Ranked]) -> None:

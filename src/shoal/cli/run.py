@@ -71,7 +71,7 @@ def run(
             read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
             seconds = time.perf_counter() - start
             deployment.rest()
-            ranked = deployment.ranked(top if output in (Output.table, Output.summary) else 10_000)
+            found = deployment.findings(top)
         finally:
             deployment.close()
     for note in deployment.notes:
@@ -82,4 +82,4 @@ def run(
         err.print(f"went on behind {read.before:,} records of an earlier run", markup=False)
     if output in (Output.table, Output.summary):
         print_totals(deployment.committer.totals, seconds)
-    print_findings(ranked, output=output.value, top=top)
+    print_findings(found.shown, found.total, output=output.value)

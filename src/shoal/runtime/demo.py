@@ -44,7 +44,7 @@ class DemoResult:
     seconds: float
     days: float
     score: Score
-    ranked: list[Ranked]
+    worst: list[Ranked]
     notes: list[str]
     world: dict[str, object]
 
@@ -77,7 +77,7 @@ def run_demo(
         seconds = time.perf_counter() - start
         progress.stage("writing a snapshot")
         deployment.rest()
-        ranked = deployment.ranked(10)
+        worst = deployment.findings(10, per_threat=2).shown
     finally:
         deployment.close()
     progress.stage("comparing with the truth")
@@ -94,7 +94,7 @@ def run_demo(
         journal.close()
     days = (last - first) / 86_400e6
     totals = deployment.committer.totals
-    return DemoResult(read, totals, tiers, events, seconds, days, found, ranked, deployment.notes, manifest)
+    return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest)
 
 
 def _population(journal: Journal) -> tuple[set[str], int, int, int]:

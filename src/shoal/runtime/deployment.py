@@ -24,13 +24,12 @@ from shoal.enrich.tables import read_table
 from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
 from shoal.packs.load import builtin_packs, load_pack
 from shoal.packs.pack import Pack
-from shoal.policy.findings import Ranked
 from shoal.runtime.commit import Committer
 from shoal.runtime.engine import Engine
 from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import PACKS, Writer
 from shoal.runtime.publish import pack_body, pack_of
-from shoal.runtime.review.findings import ranked_findings
+from shoal.runtime.review.findings import Findings, find
 from shoal.storage.decisions import DecisionLog, DecisionMark
 from shoal.storage.dedupe import DedupeIndex
 from shoal.storage.frames import ControlFrame, Group
@@ -204,9 +203,9 @@ class Deployment:
             if isinstance(frame, ControlFrame):
                 self.engine = self.build(frame.body, done)
 
-    def ranked(self, top: int) -> list[Ranked]:
-        """Subjects with decisions above `allow`, ranked; the first `top` with their reasons in words."""
-        return ranked_findings(self.journal, self.log, self.store, self.running, top)
+    def findings(self, top: int, per_threat: int = 0) -> Findings:
+        """Subjects with decisions above `allow`, the worst first, with their reasons in words."""
+        return find(self.journal, self.log, self.store, self.running, top, per_threat)
 
     def close(self) -> None:
         """Let go of locks and files."""

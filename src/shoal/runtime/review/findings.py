@@ -10,6 +10,7 @@ stored feature vector and the journal's event. Reads only.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -90,14 +91,35 @@ def _hits(name: str, known: dict[str, Any], row: DecisionRow) -> RuleHits:
     )
 
 
-def ranked_findings(journal: Journal, log: DecisionLog, store: Store, engine: Engine, top: int) -> list[Ranked]:
-    """All subjects ranked; the first `top` have their reasons in words."""
+@dataclass(frozen=True)
+class Findings:
+    """The subjects that are shown, with their reasons in words, and how many there are in all."""
+
+    shown: list[Ranked]
+    total: int
+
+
+def find(journal: Journal, log: DecisionLog, store: Store, engine: Engine, top: int, per_threat: int = 0) -> Findings:
+    """The `top` subjects by rank; with `per_threat`, at most so many whose gravest finding is of one threat."""
     groups = gather(store.read_decisions(), engine)
     ordered = rank(group.finding for group in groups)
+    shown = _pick(ordered, top, per_threat)
     home = {(g.finding.kind, g.finding.subject, g.finding.threat): g for g in groups}
-    shown = [home[f.kind, f.subject, f.threat] for entry in ordered[:top] for f in entry.findings]
-    _tell(shown, journal, log, engine)
-    return ordered
+    _tell([home[f.kind, f.subject, f.threat] for entry in shown for f in entry.findings], journal, log, engine)
+    return Findings(shown, len(ordered))
+
+
+def _pick(ordered: list[Ranked], top: int, per_threat: int) -> list[Ranked]:
+    if not per_threat:
+        return ordered[:top]
+    taken: Counter[str] = Counter()
+    shown: list[Ranked] = []
+    for entry in ordered:
+        threat = entry.findings[0].threat
+        if taken[threat] < per_threat and len(shown) < top:
+            taken[threat] += 1
+            shown.append(entry)
+    return shown
 
 
 def _tell(groups: Sequence[_Gathered], journal: Journal, log: DecisionLog, engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 An attack is *caught* by the first decision at `challenge` or above on one of its harmful events, or about one of its
 labelled subjects while the label stands. A labelled subject is caught by such a decision about itself, or on a harmful
-event of that account. An honest account is *touched* by such a decision about it, about its session, device, link or
+event of that account, while the label stands. An honest account is *touched* by such a decision about it, about its session, device, link or
 file,
 or about an address or network on an event of its own that belongs to no attack; it counts once. Knows tables only:
 truth
@@ -26,7 +26,7 @@ DAY_US = 86_400_000_000
 
 @dataclass
 class KindScore:
-    """One kind of attack: attacks and labelled subjects, how many were caught, and the seconds until then."""
+    """One kind of attack: attacks and labelled subjects, how many were caught, and after how many seconds."""
 
     kind: str
     attacks: int = 0
@@ -41,7 +41,7 @@ class KindScore:
 
     @property
     def median_delay_s(self) -> float | None:
-        """Median time from the first harmful event to the first decision at `challenge` or above."""
+        """Median over subjects caught: from the start of the label to the first such decision."""
         return median(self.delays_s) if self.delays_s else None
 
 
@@ -89,19 +89,14 @@ def score(
     warm_up_us: int = 3 * DAY_US,
 ) -> Score:
     """Compare decisions with truth tables (columns as `simulate.truth` has them). `accounts`: all that acted."""
-    harmful: dict[str, tuple[str, str, int]] = {}
-    innocent: set[str] = set()
+    harmful: dict[str, tuple[str, str]] = {}
     for event in truth.to_pylist():
         if event["harmful"] and event["attack"]:
-            harmful[event["event_id"]] = (event["attack"], event["kind"], event["time"])
-        else:
-            innocent.add(event["event_id"])
+            harmful[event["event_id"]] = (event["attack"], event["kind"])
     kinds: dict[str, KindScore] = {}
-    first: dict[str, int] = {}
     kind_of: dict[str, str] = {}
-    for attack, kind, time in harmful.values():
+    for attack, kind in harmful.values():
         kinds.setdefault(kind, KindScore(kind)).events += 1
-        first[attack] = min(first.get(attack, time), time)
         kind_of.setdefault(attack, kind)
     subjects: dict[tuple[str, str], tuple[str, str, int]] = {}
     bad_accounts: set[str] = set()
@@ -116,14 +111,15 @@ def score(
         entry.attacks += 1
         if attack in caught:
             entry.caught += 1
-            entry.delays_s.append(max(0.0, (caught[attack] - first[attack]) / 1e6))
         else:
             entry.watched += attack in watched
             entry.missed.append(attack)
-    for subject, (kind, _, _) in subjects.items():
+    for subject, (kind, _, start) in subjects.items():
         entry = kinds.setdefault(kind, KindScore(kind))
         entry.subjects += 1
-        entry.subjects_caught += subject in seen
+        if subject in seen:
+            entry.subjects_caught += 1
+            entry.delays_s.append((seen[subject] - start) / 1e6)
     for event_id in flagged:
         kinds[harmful[event_id][1]].events_flagged += 1
     weeks = max(0, end_us - start_us - warm_up_us) / (7 * DAY_US)
@@ -132,15 +128,15 @@ def score(
 
 def _walk(
     touches: Iterable[Touch],
-    harmful: dict[str, tuple[str, str, int]],
+    harmful: dict[str, tuple[str, str]],
     subjects: dict[tuple[str, str], tuple[str, str, int]],
     bad_accounts: set[str],
     after_us: int,
-) -> tuple[dict[str, int], set[str], set[str], set[tuple[str, str]], dict[str, list[str]]]:
-    caught: dict[str, int] = {}
+) -> tuple[set[str], set[str], set[str], dict[tuple[str, str], int], dict[str, list[str]]]:
+    caught: set[str] = set()
     watched: set[str] = set()
     flagged: set[str] = set()
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], int] = {}
     touched: dict[str, list[str]] = defaultdict(list)
     for touch in touches:
         row = touch.row
@@ -152,14 +148,15 @@ def _walk(
         subject = ("file_sha256" if row.subject_type == "content" else row.subject_type, row.subject)
         label = subjects.get(subject)
         if label and row.as_of >= label[2]:
-            seen.add(subject)
-            caught[label[1]] = min(caught.get(label[1], row.as_of), row.as_of)
+            seen.setdefault(subject, row.as_of)
+            caught.add(label[1])
         if attack:
-            caught[attack[0]] = min(caught.get(attack[0], row.as_of), row.as_of)
+            caught.add(attack[0])
             flagged.add(row.event_id or "")
             for name in (touch.account, touch.actor):
-                if name and ("account", name) in subjects:
-                    seen.add(("account", name))
+                known = subjects.get(("account", name or ""))
+                if known and row.as_of >= known[2]:
+                    seen.setdefault(("account", name or ""), row.as_of)
         elif not label and row.as_of >= after_us:
             name = touch.person
             if name and name not in bad_accounts:
