@@ -39,6 +39,9 @@ Payload = tuple[str | None, int | None, float | None, float | None, str | None]
 """Country, AS number, latitude, longitude, network kind."""
 NO_PAYLOAD: Payload = (None, None, None, None, None)
 
+MAX_CELL = 4_096
+"""Characters of a cell; the interpreter's own bound belongs to whoever set it last."""
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -197,6 +200,8 @@ class _Reader:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             for record in reader:
+                if max(map(len, record), default=0) > MAX_CELL:
+                    raise csv.Error(f"a cell is longer than {MAX_CELL:,} characters")
                 if record and not record[0].lstrip().startswith("#") and any(cell.strip() for cell in record):
                     yield reader.line_num, record
         except csv.Error as error:
