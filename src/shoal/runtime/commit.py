@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from shoal.events.deadletters import DeadLetter, dead_letter
 from shoal.events.schema import Flag
+from shoal.policy.decisions import Bits
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
@@ -185,54 +187,57 @@ def rows_of(outcome: Outcome, engine: Engine) -> tuple[list[DecisionRow], list[O
     if not len(hits):
         return [], []
     policy, pack = engine.policy, engine.pack
-    ids = [rule.id for rule in pack.rules]
-    event_ids = outcome.table.column("event_id").take(pa.array(hits.row)).to_pylist()
     actions: dict[int, list[str]] = {}
-    outbox = []
-    for k in range(len(planned)):
-        hit, name = int(planned.hit[k]), policy.actions[int(planned.action[k])]
+    names = [policy.actions[action] for action in planned.action.tolist()]
+    for hit, name in zip(planned.hit.tolist(), names, strict=True):
         actions.setdefault(hit, []).append(name)
-        outbox.append(
-            OutboxRow(
-                policy.kinds[int(planned.kind[k])],
-                int(planned.subject[k]),
-                name,
-                int(planned.seq[k]),
-                int(planned.as_of[k]),
-                planned.text[k],
-                policy.threats[int(hits.threat[hit])],
-                int(hits.tier[hit]),
-                int(planned.until[k]),
-                "planned",
-                "{}",
-            )
+    outbox = list(
+        map(
+            OutboxRow,
+            [policy.kinds[kind] for kind in planned.kind.tolist()],
+            planned.subject.tolist(),
+            names,
+            planned.seq.tolist(),
+            planned.as_of.tolist(),
+            planned.text,
+            [policy.threats[threat] for threat in hits.threat[planned.hit].tolist()],
+            hits.tier[planned.hit].tolist(),
+            planned.until.tolist(),
+            repeat("planned"),
+            repeat("{}"),
         )
-    cache: dict[bytes, str] = {}
-    decisions = []
-    for k in range(len(hits)):
-        if not hits.tier[k]:
-            continue
-        words = hits.rules[k]
-        key = words.tobytes()
-        rules = cache.get(key)
-        if rules is None:
-            rules = cache[key] = _json.encode([ids[r] for r in rule_indices(words)]).decode()
-        reasons = hits.reasons.get(k)
-        decisions.append(
-            DecisionRow(
-                int(hits.seq[k]),
-                0,
-                int(hits.as_of[k]),
-                event_ids[k],
-                policy.kinds[int(hits.kind[k])],
-                hits.text[k],
-                int(hits.subject[k]),
-                policy.threats[int(hits.threat[k])],
-                int(hits.tier[k]),
-                rules,
-                _json.encode(reasons).decode() if reasons else "[]",
-                _json.encode(actions[k]).decode() if k in actions else "[]",
-                pack.hash,
-            )
+    )
+    chosen = np.flatnonzero(hits.tier)
+    places = chosen.tolist()
+    reasons = map(hits.reasons.get, places)
+    decisions = list(
+        map(
+            DecisionRow,
+            hits.seq[chosen].tolist(),
+            repeat(0),
+            hits.as_of[chosen].tolist(),
+            outcome.table.column("event_id").take(pa.array(hits.row[chosen])).to_pylist(),
+            [policy.kinds[kind] for kind in hits.kind[chosen].tolist()],
+            [hits.text[k] for k in places],
+            hits.subject[chosen].tolist(),
+            [policy.threats[threat] for threat in hits.threat[chosen].tolist()],
+            hits.tier[chosen].tolist(),
+            _rule_texts(hits.rules[chosen], [rule.id for rule in pack.rules]),
+            [_json.encode(texts).decode() if texts else "[]" for texts in reasons],
+            [_json.encode(actions[k]).decode() if k in actions else "[]" for k in places],
+            repeat(pack.hash),
         )
+    )
     return decisions, outbox
+
+
+def _rule_texts(bits: Bits, ids: list[str]) -> list[str]:
+    """The ids of the rules that each hit matched, as JSON; written once for each combination."""
+    cache: dict[tuple[int, ...], str] = {}
+    texts = []
+    for row, key in enumerate(map(tuple, bits.tolist())):
+        text = cache.get(key)
+        if text is None:
+            text = cache[key] = _json.encode([ids[rule] for rule in rule_indices(bits[row])]).decode()
+        texts.append(text)
+    return texts
