@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from shoal.events.deadletters import DeadLetter, dead_letter
 from shoal.events.schema import Flag
-from shoal.policy.decisions import Bits
+from shoal.policy.decisions import Bits, Decisions
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
@@ -44,6 +44,18 @@ class Totals:
     tiers: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     actions: int = 0
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A group and what the engine said of it, kept apart from the engine's frame. `segment`: rows of the decision
+    segment."""
+
+    group: Group
+    table: pa.Table | None
+    segment: pa.Table | None
+    decisions: Decisions | None
+    engine: Engine
 
 
 class Committer:
@@ -76,17 +88,25 @@ class Committer:
         """Whether the source was read to its end."""
         return source in self._finished
 
-    def commit(self, group: Group, outcome: Outcome | None, engine: Engine) -> None:
-        """Make one group durable; `outcome` is None where the group has no events."""
+    def prepare(self, group: Group, outcome: Outcome | None, engine: Engine) -> Decided:
+        """What is to be made durable of a group (`outcome` None: it has no events), taken before the engine's frame is
+        used again."""
+        if outcome is None:
+            return Decided(group, None, None, None, engine)
+        return Decided(group, outcome.table, decision_table(outcome, self._sample), outcome.decisions, engine)
+
+    def commit(self, decided: Decided) -> None:
+        """Make one group durable. May run in another thread than `prepare`, in the same order."""
+        group = decided.group
         ledger, offsets = self._count(group)
         dead = [_letter(frame.body, self.source) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
         decisions: list[DecisionRow] = []
         outbox: list[OutboxRow] = []
-        if outcome is not None:
-            self._log.append(decision_table(outcome, self._sample))
-            decisions, outbox = rows_of(outcome, engine)
-            self.totals.events += outcome.table.num_rows
-            tiers, counts = np.unique(outcome.decisions.tier, return_counts=True)
+        if decided.table is not None and decided.segment is not None and decided.decisions is not None:
+            self._log.append(decided.segment)
+            decisions, outbox = rows_of(decided.table, decided.decisions, decided.engine)
+            self.totals.events += decided.table.num_rows
+            tiers, counts = np.unique(decided.decisions.tier, return_counts=True)
             self.totals.tiers.update(dict(zip(tiers.tolist(), counts.tolist(), strict=True)))
             self.totals.actions += len(outbox)
         mark = self._log.sync()
@@ -181,9 +201,9 @@ def _vectors(outcome: Outcome, chosen: np.ndarray[tuple[int], np.dtype[np.int64]
     return pa.Array.from_buffers(pa.binary(), size, [mask, pa.py_buffer(offsets), pa.py_buffer(data.tobytes())])
 
 
-def rows_of(outcome: Outcome, engine: Engine) -> tuple[list[DecisionRow], list[OutboxRow]]:
+def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[DecisionRow], list[OutboxRow]]:
     """The store's rows of a batch: one decision for each hit above `allow`, one outbox row for each action planned."""
-    hits, planned = outcome.decisions.hits, outcome.decisions.outbox
+    hits, planned = decided.hits, decided.outbox
     if not len(hits):
         return [], []
     policy, pack = engine.policy, engine.pack
@@ -216,7 +236,7 @@ def rows_of(outcome: Outcome, engine: Engine) -> tuple[list[DecisionRow], list[O
             hits.seq[chosen].tolist(),
             repeat(0),
             hits.as_of[chosen].tolist(),
-            outcome.table.column("event_id").take(pa.array(hits.row[chosen])).to_pylist(),
+            table.column("event_id").take(pa.array(hits.row[chosen])).to_pylist(),
             [policy.kinds[kind] for kind in hits.kind[chosen].tolist()],
             [hits.text[k] for k in places],
             hits.subject[chosen].tolist(),
