@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from shoal.events.deadletters import DeadLetter, dead_letter
 from shoal.events.schema import Flag
+from shoal.policy.decisions import Bits, Decisions
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
@@ -42,6 +44,18 @@ class Totals:
     tiers: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     actions: int = 0
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A group and what the engine said of it, kept apart from the engine's frame. `segment`: rows of the decision
+    segment."""
+
+    group: Group
+    table: pa.Table | None
+    segment: pa.Table | None
+    decisions: Decisions | None
+    engine: Engine
 
 
 class Committer:
@@ -74,17 +88,25 @@ class Committer:
         """Whether the source was read to its end."""
         return source in self._finished
 
-    def commit(self, group: Group, outcome: Outcome | None, engine: Engine) -> None:
-        """Make one group durable; `outcome` is None where the group has no events."""
+    def prepare(self, group: Group, outcome: Outcome | None, engine: Engine) -> Decided:
+        """What is to be made durable of a group (`outcome` None: it has no events), taken before the engine's frame is
+        used again."""
+        if outcome is None:
+            return Decided(group, None, None, None, engine)
+        return Decided(group, outcome.table, decision_table(outcome, self._sample), outcome.decisions, engine)
+
+    def commit(self, decided: Decided) -> None:
+        """Make one group durable. May run in another thread than `prepare`, in the same order."""
+        group = decided.group
         ledger, offsets = self._count(group)
         dead = [_letter(frame.body, self.source) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
         decisions: list[DecisionRow] = []
         outbox: list[OutboxRow] = []
-        if outcome is not None:
-            self._log.append(decision_table(outcome, self._sample))
-            decisions, outbox = rows_of(outcome, engine)
-            self.totals.events += outcome.table.num_rows
-            tiers, counts = np.unique(outcome.decisions.tier, return_counts=True)
+        if decided.table is not None and decided.segment is not None and decided.decisions is not None:
+            self._log.append(decided.segment)
+            decisions, outbox = rows_of(decided.table, decided.decisions, decided.engine)
+            self.totals.events += decided.table.num_rows
+            tiers, counts = np.unique(decided.decisions.tier, return_counts=True)
             self.totals.tiers.update(dict(zip(tiers.tolist(), counts.tolist(), strict=True)))
             self.totals.actions += len(outbox)
         mark = self._log.sync()
@@ -179,60 +201,63 @@ def _vectors(outcome: Outcome, chosen: np.ndarray[tuple[int], np.dtype[np.int64]
     return pa.Array.from_buffers(pa.binary(), size, [mask, pa.py_buffer(offsets), pa.py_buffer(data.tobytes())])
 
 
-def rows_of(outcome: Outcome, engine: Engine) -> tuple[list[DecisionRow], list[OutboxRow]]:
+def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[DecisionRow], list[OutboxRow]]:
     """The store's rows of a batch: one decision for each hit above `allow`, one outbox row for each action planned."""
-    hits, planned = outcome.decisions.hits, outcome.decisions.outbox
+    hits, planned = decided.hits, decided.outbox
     if not len(hits):
         return [], []
     policy, pack = engine.policy, engine.pack
-    ids = [rule.id for rule in pack.rules]
-    event_ids = outcome.table.column("event_id").take(pa.array(hits.row)).to_pylist()
     actions: dict[int, list[str]] = {}
-    outbox = []
-    for k in range(len(planned)):
-        hit, name = int(planned.hit[k]), policy.actions[int(planned.action[k])]
+    names = [policy.actions[action] for action in planned.action.tolist()]
+    for hit, name in zip(planned.hit.tolist(), names, strict=True):
         actions.setdefault(hit, []).append(name)
-        outbox.append(
-            OutboxRow(
-                policy.kinds[int(planned.kind[k])],
-                int(planned.subject[k]),
-                name,
-                int(planned.seq[k]),
-                int(planned.as_of[k]),
-                planned.text[k],
-                policy.threats[int(hits.threat[hit])],
-                int(hits.tier[hit]),
-                int(planned.until[k]),
-                "planned",
-                "{}",
-            )
+    outbox = list(
+        map(
+            OutboxRow,
+            [policy.kinds[kind] for kind in planned.kind.tolist()],
+            planned.subject.tolist(),
+            names,
+            planned.seq.tolist(),
+            planned.as_of.tolist(),
+            planned.text,
+            [policy.threats[threat] for threat in hits.threat[planned.hit].tolist()],
+            hits.tier[planned.hit].tolist(),
+            planned.until.tolist(),
+            repeat("planned"),
+            repeat("{}"),
         )
-    cache: dict[bytes, str] = {}
-    decisions = []
-    for k in range(len(hits)):
-        if not hits.tier[k]:
-            continue
-        words = hits.rules[k]
-        key = words.tobytes()
-        rules = cache.get(key)
-        if rules is None:
-            rules = cache[key] = _json.encode([ids[r] for r in rule_indices(words)]).decode()
-        reasons = hits.reasons.get(k)
-        decisions.append(
-            DecisionRow(
-                int(hits.seq[k]),
-                0,
-                int(hits.as_of[k]),
-                event_ids[k],
-                policy.kinds[int(hits.kind[k])],
-                hits.text[k],
-                int(hits.subject[k]),
-                policy.threats[int(hits.threat[k])],
-                int(hits.tier[k]),
-                rules,
-                _json.encode(reasons).decode() if reasons else "[]",
-                _json.encode(actions[k]).decode() if k in actions else "[]",
-                pack.hash,
-            )
+    )
+    chosen = np.flatnonzero(hits.tier)
+    places = chosen.tolist()
+    reasons = map(hits.reasons.get, places)
+    decisions = list(
+        map(
+            DecisionRow,
+            hits.seq[chosen].tolist(),
+            repeat(0),
+            hits.as_of[chosen].tolist(),
+            table.column("event_id").take(pa.array(hits.row[chosen])).to_pylist(),
+            [policy.kinds[kind] for kind in hits.kind[chosen].tolist()],
+            [hits.text[k] for k in places],
+            hits.subject[chosen].tolist(),
+            [policy.threats[threat] for threat in hits.threat[chosen].tolist()],
+            hits.tier[chosen].tolist(),
+            _rule_texts(hits.rules[chosen], [rule.id for rule in pack.rules]),
+            [_json.encode(texts).decode() if texts else "[]" for texts in reasons],
+            [_json.encode(actions[k]).decode() if k in actions else "[]" for k in places],
+            repeat(pack.hash),
         )
+    )
     return decisions, outbox
+
+
+def _rule_texts(bits: Bits, ids: list[str]) -> list[str]:
+    """The ids of the rules that each hit matched, as JSON; written once for each combination."""
+    cache: dict[tuple[int, ...], str] = {}
+    texts = []
+    for row, key in enumerate(map(tuple, bits.tolist())):
+        text = cache.get(key)
+        if text is None:
+            text = cache[key] = _json.encode([ids[rule] for rule in rule_indices(bits[row])]).decode()
+        texts.append(text)
+    return texts

@@ -24,7 +24,7 @@ from shoal.enrich.tables import read_table
 from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
 from shoal.packs.load import builtin_packs, load_pack
 from shoal.packs.pack import Pack
-from shoal.runtime.commit import Committer
+from shoal.runtime.commit import Committer, Decided
 from shoal.runtime.engine import Engine
 from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import PACKS, Writer
@@ -75,6 +75,14 @@ class Deployment:
 
     def process(self, group: Group) -> None:
         """Decide and commit one group of the journal."""
+        self.committer.commit(self.decide(group))
+
+    def decide(self, group: Group) -> Decided:
+        """Decide one group; `committer.commit` then makes it durable, maybe in another thread, in the same order.
+
+        A snapshot that is due is written here. Should it come to stand ahead of what the store commits before a crash,
+        recovery passes it over.
+        """
         for frame in group.controls:
             if frame.kind == PACKS:
                 self.engine = self.build(frame.body, frame.seq)
@@ -82,9 +90,10 @@ class Deployment:
         if group.events is not None:
             outcome = self.running.decide(group.events.table)
             self._since_snapshot += group.events.table.num_rows
-        self.committer.commit(group, outcome, self.running)
+        decided = self.committer.prepare(group, outcome, self.running)
         if self._since_snapshot >= self.home.settings.snapshot_rows:
             self.snapshot(group.last_seq + 1)
+        return decided
 
     def build(self, published: Mapping[str, Any], until: int) -> Engine:
         """An engine of a published pack with the state that the journal's records before `until` give it."""

@@ -1,6 +1,6 @@
 """The pipeline: source, writer and engine, each in a thread of its own, over bounded queues. Hot path.
 
-Decoding, journalling (with its sync) and deciding of different groups overlap; the kernels and Arrow let go of the
+Decoding, journalling (with its sync), deciding and committing of different groups overlap; the kernels and Arrow let go of the
 interpreter's lock. A
 failure in any thread stops the others and is raised in the caller's. Interrupting is safe at any point: what the
 journal acknowledged is
@@ -83,16 +83,17 @@ def feed(
     rows = deployment.home.settings.batch_rows
     ordered = _Stage(_cut(blocks, skip, rows), "shoal-decode")
     groups = _Stage(_written(deployment, ordered, max_time), "shoal-write")
+    decided = _Stage(map(deployment.decide, groups), "shoal-decide")
     total = 0
     try:
-        for group in groups:
-            deployment.process(group)
-            count = group.last_seq + 1 - group.first_seq
+        for one in decided:
+            deployment.committer.commit(one)
+            count = one.group.last_seq + 1 - one.group.first_seq
             total += count
             done(count)
     finally:
-        groups.close()
-        ordered.close()
+        for stage in (decided, groups, ordered):
+            stage.close()
     return total
 
 

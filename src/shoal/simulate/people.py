@@ -141,6 +141,7 @@ def build_people(scenario: Scenario, seed: int) -> People:
     member = org >= 0
     away = rng.random(total) < 0.08  # members who live elsewhere
     home = np.where(member & ~away, org_home[org] if len(org_home) else home, home)
+    near = member & (home == org_home[org]) if len(org_home) else member  # who lives elsewhere does not commute
     group = _groups(scenario, rng, org, home)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(int(group.max()) + 2))
@@ -177,7 +178,7 @@ def build_people(scenario: Scenario, seed: int) -> People:
         mfa=np.where(rng.random(total) < population.mfa_share, chosen, 0).astype(np.int8),
         passkey=rng.random(total) < population.passkey_share,
         sso=sso,
-        works=member & (rng.random(total) < 0.92),
+        works=near & (rng.random(total) < 0.92),
         household=household,
         static=unit(household, seed + 5) < scenario.networks.static_share,
         carrier=rng.integers(0, scenario.networks.carriers_per_country, total),

@@ -127,7 +127,7 @@ class NativeDecoder:
         size = len(block) + 1
         if len(self._tok_col) < size // 2 + 16:
             self._tok_col, self._tok_val = np.empty(size // 2 + 16, np.uint8), np.empty(size // 2 + 16, np.int64)
-        most = block.count(b"\n") + 1
+        most = int(np.count_nonzero(data[: len(block)] == 10)) + 1  # several times as fast as bytes.count
         row_ends, row_lines = np.empty(most, np.int64), np.empty(most, np.int64)
         declined = np.empty((most, 3), np.int64)
         read, count, slow = kernel.scan(

@@ -75,6 +75,7 @@ from shoal.features.descriptor import (
     P_READ,
     P_SPAN,
     P_WORD,
+    ROW_BYTES,
     ROW_MARK,
     S_IDS,
     S_SLOTS,
@@ -135,8 +136,8 @@ from shoal.features.kernel.table_kernel import find, home_of, insert, row_of
 from shoal.features.kernel.window_kernel import begin_life, expire, is_over, record_at, reset_row, sweep
 
 _NEGATIVE_ZERO = -(2**63)
-SWEEP_ROWS = 2
-"""Rows of each slab that the sweep looks at per event."""
+SWEEP_EVENTS, SWEEP_NEW = 8, 2
+"""The sweep looks at one row of each slab every so many events, and at so many for each row made."""
 
 
 @njit(cache=True, nogil=True)
@@ -220,13 +221,15 @@ def _look_ahead(d, start, count):
     for number in range(spaces):
         space = get(d, O_SPACE) + number * SPACE_WORDS
         ids, slots = get(d, space + S_IDS), get(d, space + S_SLOTS)
+        size = get(d, space + ROW_BYTES)
         for t in range(count):
             if load64(slots + 8 * t) == -1:
                 slot = find(d, space, load64(ids + 8 * t))
                 store64(slots + 8 * t, slot)
                 if slot >= 0:
-                    prefetch(row_of(d, space, slot))
-                    prefetch(row_of(d, space, slot) + 64)
+                    row = row_of(d, space, slot)
+                    for line in range(0, size, 64):
+                        prefetch(row + line)
 
 
 @njit(cache=True, nogil=True)
@@ -482,7 +485,7 @@ def run(d, start, stop):
     sketches = get(d, SKETCHES)
     while i < stop:
         count = min(TILE, stop - i)
-        sweep(d, SWEEP_ROWS * count)
+        sweep(d, (count + SWEEP_EVENTS - 1) // SWEEP_EVENTS, SWEEP_NEW)
         need = _lacking(d, count)
         if need >= 0:
             put(d, NEED, need)
@@ -502,4 +505,4 @@ def advance(d, as_of, rows):
     """Move time without an event, and sweep."""
     put(d, NOW, as_of)
     expire(d, as_of)
-    sweep(d, rows)
+    sweep(d, rows, 0)

@@ -32,6 +32,7 @@ from shoal.features.descriptor import (
     LIST_BUCKET_PAIRS,
     LIST_DEQUE,
     LIST_WORDS,
+    LIVE,
     LOG_BITS,
     N_SPACE,
     N_WINDOW,
@@ -62,6 +63,7 @@ from shoal.features.descriptor import (
     ROW_MARK,
     SPACE_WORDS,
     SWEEP,
+    SWEPT,
     TEMPLATE,
     TIME_BITS,
     USED,
@@ -222,15 +224,20 @@ def _is_garbage(d, space, kind, mark, now):
 
 
 @njit(cache=True, nogil=True)
-def sweep(d, rows):
-    """Look at the next `rows` rows of every space, and free what can no longer be read."""
+def sweep(d, rows, per_new):
+    """Look at the next rows of every space, and free what can no longer be read.
+
+    `rows`, and `per_new` for each row that was made since the last sweep: then what waits to be freed stays a fixed
+    share of what lives, and a stream of known keys pays next to nothing.
+    """
     now = get(d, NOW)
     for number in range(get(d, N_SPACE)):
         space = get(d, O_SPACE) + number * SPACE_WORDS
         kind = get(d, space + KIND)
         used = get(d, space + USED)
         slot = get(d, space + SWEEP)
-        for _ in range(min(rows, used)):
+        made = max(get(d, space + LIVE) - get(d, space + SWEPT), 0)
+        for _ in range(min(rows + per_new * made, used)):
             slot = slot + 1 if slot + 1 < used else 0
             row = row_of(d, space, slot)
             mark = load64(row + ROW_MARK)
@@ -239,3 +246,4 @@ def sweep(d, rows):
                     clear_row(d, space, row)
                 remove(d, space, slot)
         put(d, space + SWEEP, slot)
+        put(d, space + SWEPT, get(d, space + LIVE))

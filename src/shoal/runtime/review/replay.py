@@ -162,7 +162,7 @@ def vector_values(packed: bytes, engine: Engine) -> dict[str, object]:
 def _compare_rows(report: ReplayReport, outcome: Outcome, engine: Engine, store: Store, erased: set[int]) -> None:
     seqs = outcome.seq
     stored = store.read_decisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1)
-    decisions, _ = rows_of(outcome, engine)
+    decisions, _ = rows_of(outcome.table, outcome.decisions, engine)
     old = {_key(row): row for row in stored if row.seq not in erased}
     new = {_key(row): row for row in decisions if row.seq not in erased}
     report.decisions += len(new)
