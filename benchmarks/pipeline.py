@@ -41,6 +41,7 @@ from shoal.runtime.home import open_home
 from shoal.runtime.ingest import writer as runtime_writer
 from shoal.runtime.review.replay import replay
 from shoal.runtime.run import Progress, read_source
+from shoal.runtime.warm import warm
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.dedupe import DedupeIndex
 from shoal.storage.journal import Journal
@@ -127,7 +128,7 @@ def run_once(folder: Path, pack: Path, source: Path) -> tuple[Deployment, float,
     shutil.rmtree(folder, ignore_errors=True)
     deployment = open_deployment(open_home(folder, create=True))
     deployment.publish(pack, history_complete=True)
-    deployment.running.warm()
+    warm(deployment.running)
     wall, cpu = time.perf_counter(), time.process_time()
     read_source(deployment, [source], "native", received=True, clock=SystemClock(), progress=SILENT)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -186,7 +187,7 @@ def profile_of(folder: Path, pack: Path, source: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     deployment = open_deployment(open_home(folder, create=True))
     deployment.publish(pack, history_complete=True)
-    deployment.running.warm()
+    warm(deployment.running)
     profiler.enable()
     read_source(deployment, [source], "native", received=True, clock=SystemClock(), progress=SILENT)
     profiler.disable()

@@ -56,6 +56,7 @@ def run(
     from shoal.runtime.deployment import find_pack, open_deployment
     from shoal.runtime.home import open_home
     from shoal.runtime.run import check_paths, default_pack, guess_format, read_source
+    from shoal.runtime.warm import warm
 
     paths = [Path(source) for source in sources]
     check_paths(paths)
@@ -64,9 +65,8 @@ def run(
     with progress_bars() as progress:
         deployment = open_deployment(open_home(home, create=True), progress.stage)
         try:
-            progress.stage("compiling (seconds the first time)")
             deployment.publish(folder, history_complete=history is History.complete)
-            deployment.running.warm()
+            warm(deployment.running, progress.stage)
             start = time.perf_counter()
             read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
             seconds = time.perf_counter() - start

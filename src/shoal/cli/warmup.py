@@ -14,9 +14,9 @@ def warmup(pack: str = typer.Option("file_sharing", "--pack", "-p", help="The pa
     from shoal.packs.load import load_pack
     from shoal.runtime.deployment import find_pack
     from shoal.runtime.engine import Engine
+    from shoal.runtime.warm import warm
 
     start = time.perf_counter()
     with progress_bars() as progress:
-        progress.stage("compiling kernels (once)")
-        Engine(load_pack(find_pack(pack)), Identity.generate(), history_complete=True).warm()
+        warm(Engine(load_pack(find_pack(pack)), Identity.generate(), history_complete=True), progress.stage)
     err.print(f"compiled in {time.perf_counter() - start:.1f} s")

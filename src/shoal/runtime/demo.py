@@ -25,6 +25,7 @@ from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
 from shoal.runtime.review.scoring import Score, Touch, score
 from shoal.runtime.run import Progress, Read, read_source
+from shoal.runtime.warm import warm
 from shoal.simulate import Scenario, simulate, write_world
 from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal
@@ -65,12 +66,11 @@ def run_demo(
     """Simulate, decide and score. The deployment lies in `folder/shoal`, the world in `folder/world`."""
     world = folder / "world"
     manifest = make_world(scenario, world, progress)
-    progress.stage("compiling (seconds the first time)")
     home = open_home(folder / "shoal", create=True)
     deployment = open_deployment(home, progress.stage)
     try:
         deployment.publish(find_pack(pack), history_complete=False)
-        deployment.running.warm()
+        warm(deployment.running, progress.stage)
         start = time.perf_counter()
         source = world / "events.ndjson"
         read = read_source(deployment, [source], "native", received=True, clock=clock, progress=progress)
