@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit, uint64
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types, uint64
+from numba.extending import intrinsic
 
 from shoal.errors import InvalidInput, Problem
 
@@ -29,6 +32,33 @@ _MARK = np.frombuffer(ERASED_MARK.encode(), dtype=np.uint8)
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+
+
+def _load_word(_typingctx, data, at):  # noqa: ARG001 - an intrinsic's signature is Numba's
+    def generate(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        pointer = builder.gep(array.data, [args[1]])
+        return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(data, types.int64), generate
+
+
+load_word: Any = intrinsic(_load_word)
+"""The 8 bytes of a uint8 array that begin at an index, little-endian; who calls makes sure that they are there."""
+
+
+@njit(inline="always")
+def last_word(data, start, end):
+    """The bytes `start … end - 1` (0 to 7 of them) as a little-endian word."""
+    count = end - start
+    if count == 0:
+        return uint64(0)
+    if end >= 8:
+        return load_word(data, end - 8) >> uint64(8 * (8 - count))
+    word = uint64(0)
+    for j in range(count):
+        word |= uint64(data[start + j]) << uint64(8 * j)
+    return word
 
 
 @njit(inline="always")
@@ -57,16 +87,12 @@ def siphash13(data, start, end, k0, k1):
     i = start
     whole = start + (length // 8) * 8
     while i < whole:
-        m = uint64(0)
-        for j in range(8):
-            m |= uint64(data[i + j]) << uint64(8 * j)
+        m = load_word(data, i)
         v3 ^= m
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0 ^= m
         i += 8
-    m = uint64(length & 0xFF) << uint64(56)
-    for j in range(end - whole):
-        m |= uint64(data[whole + j]) << uint64(8 * j)
+    m = (uint64(length & 0xFF) << uint64(56)) | last_word(data, whole, end)
     v3 ^= m
     v0, v1, v2, v3 = _round(v0, v1, v2, v3)
     v0 ^= m

@@ -1,11 +1,8 @@
 """The pipeline: source, writer and engine, each in a thread of its own, over bounded queues. Hot path.
 
 Decoding, journalling (with its sync), deciding and committing of different groups overlap; the kernels and Arrow let
-go of the
-interpreter's lock. A
-failure in any thread stops the others and is raised in the caller's. Interrupting is safe at any point: what the
-journal acknowledged is
-kept and decided, by this process or by the next one.
+go of the interpreter's lock. A failure in any thread stops the others and is raised in the caller's. Interrupting is
+safe at any point: what the journal acknowledged is kept and decided, by this process or by the next one.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types, uint64
 
+from shoal.events.identity import last_word, load_word
+
 ID, SEQ, BODY, TIME, AS_OF = 0, 1, 2, 3, 4
 NEW, DUPLICATE, CONFLICT = 0, 1, 2
 
@@ -187,15 +189,9 @@ def mix_texts(data, offsets, valid, key, out):
         value = _mix(out[row] ^ key, uint64(end - start) + key)
         at = start
         while at + 8 <= end:
-            word = uint64(0)
-            for k in range(8):
-                word |= uint64(data[at + k]) << uint64(8 * k)
-            value = _mix(value ^ word, key)
+            value = _mix(value ^ load_word(data, at), key)
             at += 8
-        word = uint64(0)
-        for k in range(end - at):
-            word |= uint64(data[at + k]) << uint64(8 * k)
-        out[row] = _mix(value ^ word, key)
+        out[row] = _mix(value ^ last_word(data, at, end), key)
 
 
 @njit(types.void(_WORDS, _BYTES, types.uint64, types.uint64[::1]), cache=True, nogil=True)
