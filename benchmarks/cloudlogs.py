@@ -1,8 +1,8 @@
 """Real audit logs through `cloud_audit`: what is found, in what order, and which techniques have a finding.
 
 CloudTrail S3 lab, Microsoft 365 export (as delivered, sorted, reversed, shuffled) and the 35 technique-named
-CloudTrail logs of Stratus Red Team. The
-baseline is the share of techniques that a list of single API names finds (the ten most cited names), in the same run.
+CloudTrail logs of Stratus Red Team. The baseline is the share of techniques that a list of single API names finds
+(the ten most cited names), in the same run.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The whole engine, durable: from NDJSON bytes on disk to a synced journal and a committed position, all stages in.
 
 The synthetic pack (45 features, 40 rules, no models), 100,000 accounts, dedupe, enrichment and reasons included,
-after warm-up. The file is taken
-as received, as a stream would be. The baseline in the same run is the plainest serious program for the same file:
-orjson row by row into Python
-dictionaries of deques for the same windows, without rules, journal or commit.
+after warm-up. The file is taken as received, as a stream would be. The baseline in the same run is the plainest
+serious program for the same file: orjson row by row into Python dictionaries of deques for the same windows, without
+rules, journal or commit.
 """
 
 from __future__ import annotations

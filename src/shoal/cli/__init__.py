@@ -1,8 +1,7 @@
 """The command line: one module a verb.
 
 `main` turns every `ShoalError` into a message on standard error and its documented exit code; a user's mistake never
-shows a traceback.
-Verbs import the rest of the house when they run, so that `--help` is quick.
+shows a traceback. Verbs import the rest of the house when they run, so that `--help` is quick.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """How the command line shows things: consoles, progress bars, times and numbers in words. Standard output carries
-results, standard
-error everything else.
+results, standard error everything else.
 """
 
 from __future__ import annotations

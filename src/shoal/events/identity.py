@@ -1,14 +1,12 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
 """The one keyed hash: a text becomes a 64-bit id, the same everywhere in one deployment. Hot path.
 
-Attackers choose strings, so the hash is keyed (SipHash-1-3, Aumasson and Bernstein, INDOCRYPT 2012; the 1-3 variant is
-the one Rust and CPython use for their tables). The 16-byte key is the deployment's secret, stored with the journal,
-in backups, never
-rotated in place. 1e7 texts collide with odds 2.7e-6.
+Attackers choose strings, so the hash is keyed (SipHash-1-3, Aumasson and Bernstein, INDOCRYPT 2012; the 1-3 variant
+is the one Rust and CPython use for their tables). The 16-byte key is the deployment's secret, stored with the
+journal, in backups, never rotated in place. 1e7 texts collide with odds 2.7e-6.
 
 An erased text is replaced by `ERASED_MARK` and the 16 hex digits of its id, so that ids outlive the text: `ids_of`
-reads such a
-text back as that very id. Readers refuse texts that begin with the mark, so it cannot be forged.
+reads such a text back as that very id. Readers refuse texts that begin with the mark, so it cannot be forged.
 """
 
 from __future__ import annotations

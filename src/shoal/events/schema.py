@@ -1,11 +1,9 @@
 """The event table: its columns, their kinds and their meaning. Version 1.
 
 An event table is a `pyarrow.Table` whose columns are a subset of `EVENT_COLUMNS`, each of the Arrow type of its kind;
-**a column
-that is absent is null in every row**. Texts are `pa.string()`, times int64 microseconds UTC, so that a batch goes to
-the kernels without
-a copy. Readers produce `GIVEN` columns; the writer adds `FACT`, `ENRICHED` and `STAMP` ones and journals all of them.
-This module holds no state and knows no format.
+**a column that is absent is null in every row**. Texts are `pa.string()`, times int64 microseconds UTC, so that a
+batch goes to the kernels without a copy. Readers produce `GIVEN` columns; the writer adds `FACT`, `ENRICHED` and
+`STAMP` ones and journals all of them. This module holds no state and knows no format.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """The Frame: one batch as kernels see it. Hot path.
 
 `values` is int64 [columns, capacity] (a float column holds float64 by bit view; a text column the keyed ids of
-`events.identity`; bool 0 or 1;
-times microseconds), `valid` is uint8 [columns, capacity], 1 where not null. Each row of the two matrices is one
-column and is contiguous. NaN and infinities
-are null. A Frame is owned by one pipeline and reused from batch to batch; `size` says how many rows count. Texts
-themselves are kept beside, as Arrow
-arrays, only for the columns on which a text function is called.
+`events.identity`; bool 0 or 1; times microseconds), `valid` is uint8 [columns, capacity], 1 where not null. Each row
+of the two matrices is one column and is contiguous. NaN and infinities are null. A Frame is owned by one pipeline and
+reused from batch to batch; `size` says how many rows count. Texts themselves are kept beside, as Arrow arrays, only
+for the columns on which a text function is called.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """The commit: from the engine's outcome of a group to durable decisions. Hot path.
 
 Order (DESIGN.md section 2): the journal frame is synced already; the decision segment is synced next; then one store
-transaction takes the
-position, the segment's mark, the ledger's counts, the source's place, the decisions above `allow` and the outbox.
-After a crash nothing
-is lost and nothing is decided twice. A decision segment holds for every event its tier and rule bits, and for decisions
-at `watch` and above and a stated sample of the rest the feature values (`features`: F int64 words, then F validity
-bytes).
+transaction takes the position, the segment's mark, the ledger's counts, the source's place, the decisions above
+`allow` and the outbox. After a crash nothing is lost and nothing is decided twice. A decision segment holds for every
+event its tier and rule bits, and for decisions at `watch` and above and a stated sample of the rest the feature
+values (`features`: F int64 words, then F validity bytes).
 """
 
 from __future__ import annotations

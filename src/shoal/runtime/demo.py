@@ -1,8 +1,7 @@
 """The demo: a simulated world through the whole engine, and an honest account of what was caught.
 
 The only place beside `cli` that knows the simulator. The world is written once into the demo's folder and kept; the
-run goes on where an
-earlier one stopped, like any other.
+run goes on where an earlier one stopped, like any other.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """A deployment, opened: journal, store, decisions, engine and writer wired together, and brought to one position.
 
 The only joint of the house. On open, torn tails are cut and reported, decision segments are cut back to the length
-that the store
-recorded, a store ahead of its journal is refused, and journal records past the store's position are decided and
-committed.
-All state that is not on disk (features, leases, facts, duplicates) is built from the newest usable snapshot and the
-journal behind it.
+that the store recorded, a store ahead of its journal is refused, and journal records past the store's position are
+decided and committed. All state that is not on disk (features, leases, facts, duplicates) is built from the newest
+usable snapshot and the journal behind it.
 """
 
 from __future__ import annotations

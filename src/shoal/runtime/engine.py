@@ -1,10 +1,9 @@
 """The engine: a compiled pack that decides stamped batches. Hot path.
 
 `decide(batch) -> batch with more columns`, deterministic: it reads the stamps that the writer made and never a clock,
-the network or a random
-source, so live, replay, backtest and training are this one class on the same records. It owns the state of features
-and policy, and can write it
-down and take it back. Results do not depend on how the journal was cut into batches.
+the network or a random source, so live, replay, backtest and training are this one class on the same records. It owns
+the state of features and policy, and can write it down and take it back. Results do not depend on how the journal was
+cut into batches.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Publishing a pack: its files become one control record, so that every replay finds the pack as it stood.
 
 The record holds the name, version, hash, what is known of the time before (`history`) and the text of every file.
-Reading it back writes the files to a temporary
-folder and loads
-them with the one loader; a hash that differs is refused.
+Reading it back writes the files to a temporary folder and loads them with the one loader; a hash that differs is
+refused.
 """
 
 from __future__ import annotations

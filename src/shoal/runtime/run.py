@@ -1,8 +1,7 @@
 """The main job: finite sources through the whole engine, once, and again from where it stopped.
 
 `read_source` fingerprints the files, goes on where an earlier run of the same files stopped, and refuses nothing
-silently: what was
-read, mapped, duplicate, conflicting, late and dead is counted in the ledger.
+silently: what was read, mapped, duplicate, conflicting, late and dead is counted in the ledger.
 """
 
 from __future__ import annotations

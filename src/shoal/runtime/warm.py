@@ -1,5 +1,5 @@
-"""Compiling every kernel of the way from bytes to decisions: tens of seconds once, then from the cache within a
-second or two."""
+"""Compiling every kernel of the way from bytes to decisions: tens of seconds once, then from the cache within a second
+or two."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """Putting a source's records in one order before the writer stamps them.
 
 A finite file is sorted by time first (ties by `event_id`), unless it is to be taken as received. Facts and labels
-stand where their time, or
-as received their offset, puts them; each record of any kind takes one sequence number, so the place in the ordered
-source of a journal
-that was cut anywhere is simply the count of its records. Holds no state but what the spool keeps on disk.
+stand where their time, or as received their offset, puts them; each record of any kind takes one sequence number, so
+the place in the ordered source of a journal that was cut anywhere is simply the count of its records. Holds no state
+but what the spool keeps on disk.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 """The writer's stamps: `as_of` and the flags late, behind and clamped. Hot path.
 
 FEATURES.md points 1 and 3: `as_of` is the largest (clamped) time so far; a time beyond the bound is clamped, counted
-and flagged; a
-time behind `as_of` by more than the lateness is late, by less is behind.
+and flagged; a time behind `as_of` by more than the lateness is late, by less is behind.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """The writer: the one place where records are stamped, and the only one that appends to the journal. Hot path.
 
 An ordered block becomes a group of the journal: duplicates and conflicts are told from new events, `seq`, `as_of` and
-`flags` are
-stamped, facts are joined as of each row, enrichment is added, and all of it is synced before anybody acts on it. It
-owns the fact table,
-the duplicates' index and the largest `as_of`; all three are functions of the journal and are built from it again on
-start.
-Every record of a source takes one sequence number, whatever becomes of it (docs/adr/0001).
+`flags` are stamped, facts are joined as of each row, enrichment is added, and all of it is synced before anybody acts
+on it. It owns the fact table, the duplicates' index and the largest `as_of`; all three are functions of the journal
+and are built from it again on start. Every record of a source takes one sequence number, whatever becomes of it
+(docs/adr/0001).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Erasing a person or thing: its texts leave the journal, the store, the dead letters and the snapshots; its ids stay.
 
 Windows, replays and the ledger stay whole, because the keyed id outlives the text (docs/adr/0002). Snapshots are
-dropped, since they hold fact
-and finding texts; the next run builds its state from the journal again.
+dropped, since they hold fact and finding texts; the next run builds its state from the journal again.
 """
 
 from __future__ import annotations

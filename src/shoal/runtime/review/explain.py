@@ -1,10 +1,8 @@
 """Explain: the decision as it was, with everything behind it.
 
 An event's decision is built again by replay up to its place in the journal: the features, every rule as matched, not
-or unknown, facts, lists,
-versions, and for each counting feature the events that it counted. An account's explanation lists its decisions and
-explains the
-strongest. Reads only.
+or unknown, facts, lists, versions, and for each counting feature the events that it counted. An account's explanation
+lists its decisions and explains the strongest. Reads only.
 """
 
 from __future__ import annotations

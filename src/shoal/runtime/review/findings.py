@@ -1,10 +1,8 @@
 """Findings of a deployment: its stored decisions gathered by subject and threat, ranked, with reasons in words.
 
 Nothing is kept in memory while deciding: findings are a query over what is durable. All decisions above `allow` give
-counts, times and rules;
-for the subjects that are shown, the reason of each rule is rendered on the row where its first number was largest
-(the first such row), from the
-stored feature vector and the journal's event. Reads only.
+counts, times and rules; for the subjects that are shown, the reason of each rule is rendered on the row where its
+first number was largest (the first such row), from the stored feature vector and the journal's event. Reads only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Replay: decide the journal's records again with the same engine and name every difference to what was stored.
 
 Stored decisions are the truth of what was done; replay is the check. It reads the journal, the packs published in it,
-the decision
-segments and the store, and writes nothing. Rows whose texts were erased are counted apart, since a rule that reads a
-text cannot see it.
+the decision segments and the store, and writes nothing. Rows whose texts were erased are counted apart, since a rule
+that reads a text cannot see it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Scoring decisions against ground truth: what was caught, how soon, and which honest accounts were touched.
 
 An attack is *caught* by the first decision at `challenge` or above on one of its harmful events, or about one of its
-labelled subjects while the label stands. A labelled subject is caught by such a decision about itself, or on a harmful
-event of that account, while the label stands. An honest account is *touched* by such a decision about it, about its
-session, device, link or file, or about an address or network on an event of its own that belongs to no attack; it
-counts once. Knows tables only: truth in, figures out.
+labelled subjects while the label stands. A labelled subject is caught by such a decision about itself, or on a
+harmful event of that account, while the label stands. An honest account is *touched* by such a decision about it,
+about its session, device, link or file, or about an address or network on an event of its own that belongs to no
+attack; it counts once. Knows tables only: truth in, figures out.
 """
 
 from __future__ import annotations
