@@ -8,7 +8,6 @@ from collections import Counter
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
@@ -16,8 +15,9 @@ import zstandard
 from oracles import simulate_oracle as oracle
 from shoal.errors import InvalidInput
 from shoal.events.schema import BY_NAME, Kind
+from shoal.events.writers import write_native
 from shoal.simulate import TRUTH_EVENTS, TRUTH_LABELS, builtin_scenario, simulate, write_world
-from shoal.simulate.write import MALFORMED, malformed, native_lines
+from shoal.simulate.write import MALFORMED, malformed
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_tables(folder):
 
 
 def test_each_kind_of_broken_line_is_broken(scenario):
-    whole = native_lines(next(iter(simulate(scenario).blocks())))
+    whole = write_native(next(iter(simulate(scenario).blocks())))
     begins = np.append(0, np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == 10) + 1)
     lines = malformed(np.random.default_rng(1), whole, begins, 0.3)
     assert {kind for _, kind, _ in lines} == set(MALFORMED)
@@ -131,17 +131,6 @@ def test_each_kind_of_broken_line_is_broken(scenario):
         else:
             missing = {"time_missing": "time", "type_missing": "type"}.get(kind)
             assert (missing and missing not in record) or record.get("time") == "yesterday"
-
-
-def test_native_lines_of_odd_tables():
-    assert native_lines(pa.table({"type": pa.array([], pa.string())})) == b""
-    table = pa.table({"time": [1, -1], "type": ["a", None], "lat": [0.1, None], "external": [None, True]})
-    assert native_lines(table).decode().splitlines() == [
-        '{"time":"1970-01-01T00:00:00.000001Z","type":"a","lat":0.1}',
-        '{"time":"1969-12-31T23:59:59.999999Z","external":true}',
-    ]
-    with pytest.raises(ValueError, match="escapes"):
-        native_lines(pa.table({"type": ['a"b']}))
 
 
 def test_refusals(folder, scenario, tmp_path):

@@ -25,12 +25,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from shoal.errors import InvalidInput, Problem, Where
+from shoal.events.writers import write_native
 from shoal.simulate.draws import DAY, Ints, generator
 from shoal.simulate.world import Part, World
 
 MANIFEST_VERSION = 1
-_UNWRITTEN = frozenset({"source", "partition", "offset"})
-_TIMES = frozenset({"time", "received"})
 Compression = Literal["", "gz", "zst"]
 
 
@@ -85,7 +84,7 @@ def write_world(
     rng = generator(world.seed, "malformed")
     with _opened(folder / name, compression) as stream:
         for part in world.parts():
-            whole = native_lines(part.events)
+            whole = write_native(part.events)
             begins = np.append(0, np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == 10) + 1)
             broken = malformed(rng, whole, begins, scenario.delivery.malformed_share)
             kinds.update(kind for _, kind, _ in broken)
@@ -112,35 +111,6 @@ def write_world(
     text = json.dumps(dataclasses.asdict(manifest), indent=2) + "\n"
     (folder / "world.json").write_text(text, encoding="utf-8")
     return manifest
-
-
-def native_lines(table: pa.Table) -> bytes:
-    """The events as native NDJSON: keys are column names, times ISO 8601, nulls left out.
-
-    The texts of the simulator need no escapes (checked here). The events package's own writer may take this function's
-    place; the bytes mean the same.
-    """
-    names = [name for name in table.column_names if name not in _UNWRITTEN]
-    if not table.num_rows:
-        return b""
-    frame = cast(pl.DataFrame, pl.from_arrow(table.select(names)))
-    pieces: list[pl.Expr] = []
-    for name in names:
-        value, quote = pl.col(name), ""
-        if name in _TIMES:
-            value, quote = pl.from_epoch(value, time_unit="us").dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"), '"'
-        elif frame.schema[name] == pl.String:
-            if frame[name].str.contains(r'["\\\x00-\x1f]').any():
-                raise ValueError(f"a text of column {name} needs escapes")
-            quote = '"'
-        else:
-            value = value.cast(pl.String)
-        start = ("," if pieces else "{") + f'"{name}":{quote}'
-        pieces.append(pl.concat_str(pl.lit(start), value, pl.lit(quote)))  # null where the value is null
-    lines = frame.select(pl.concat_str(*pieces, pl.lit("}\n"), ignore_nulls=True)).to_series().to_arrow()
-    offsets = np.frombuffer(lines.buffers()[1], dtype=np.int64)[lines.offset : lines.offset + len(lines) + 1]
-    data: bytes = lines.buffers()[2][int(offsets[0]) : int(offsets[-1])].to_pybytes()
-    return data
 
 
 def fact_lines(facts: pa.Table) -> list[bytes]:
