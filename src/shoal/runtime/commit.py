@@ -10,10 +10,11 @@ values (`features`: F int64 words, then F validity bytes).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -31,6 +32,7 @@ from shoal.storage.frames import Group
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
 
 _COUNTED = {FACTS: "facts", LABELS: "labels", DEAD: "dead_lettered", CONFLICT_KIND: "dead_lettered"}
+Row = TypeVar("Row", DecisionRow, OutboxRow)
 _json = msgspec.json.Encoder()
 
 
@@ -209,9 +211,9 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
     names = [policy.actions[action] for action in planned.action.tolist()]
     for hit, name in zip(planned.hit.tolist(), names, strict=True):
         actions.setdefault(hit, []).append(name)
-    outbox = list(
-        map(
-            OutboxRow,
+    outbox = _rows(
+        OutboxRow,
+        (
             [policy.kinds[kind] for kind in planned.kind.tolist()],
             planned.subject.tolist(),
             names,
@@ -223,14 +225,14 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
             planned.until.tolist(),
             repeat("planned"),
             repeat("{}"),
-        )
+        ),
     )
     chosen = np.flatnonzero(hits.tier)
     places = chosen.tolist()
     reasons = map(hits.reasons.get, places)
-    decisions = list(
-        map(
-            DecisionRow,
+    decisions = _rows(
+        DecisionRow,
+        (
             hits.seq[chosen].tolist(),
             repeat(0),
             hits.as_of[chosen].tolist(),
@@ -244,9 +246,14 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
             [_json.encode(texts).decode() if texts else "[]" for texts in reasons],
             [_json.encode(actions[k]).decode() if k in actions else "[]" for k in places],
             repeat(pack.hash),
-        )
+        ),
     )
     return decisions, outbox
+
+
+def _rows(kind: type[Row], columns: tuple[Iterable[Any], ...]) -> list[Row]:
+    """Named tuples of columns, made without a Python call a row."""
+    return list(map(partial(tuple.__new__, kind), zip(*columns, strict=False)))
 
 
 def _rule_texts(bits: Bits, ids: list[str]) -> list[str]:

@@ -130,7 +130,7 @@ from shoal.features.kernel.pair_kernel import (
     pair_life_update,
     pair_window_update,
 )
-from shoal.features.kernel.queue_kernel import beats, bucket_add, bucket_drop, deque_add, drop_until
+from shoal.features.kernel.queue_kernel import beats, bucket_add, bucket_drop, deque_add, drop_until, node_at
 from shoal.features.kernel.read_kernel import condition_holds, input_valid, input_value, moment_of, read_all
 from shoal.features.kernel.table_kernel import find, home_of, insert, row_of
 from shoal.features.kernel.window_kernel import begin_life, expire, is_over, record_at, reset_row, sweep
@@ -230,6 +230,24 @@ def _look_ahead(d, start, count):
                     row = row_of(d, space, slot)
                     for line in range(0, size, 64):
                         prefetch(row + line)
+
+
+@njit(cache=True, nogil=True)
+def _look_at_queues(d, count):
+    """Ask for the ends of the queues that a tile's rows own."""
+    op = get(d, O_WUP)
+    for _ in range(get(d, N_WUP)):
+        code, space = get(d, op + OP_CODE), get(d, op + OP_SPACE)
+        if code == U_DEQUE or code == U_BUCKET:
+            slots, cell = get(d, space + S_SLOTS), get(d, op + OP_CELL)
+            for t in range(count):
+                slot = load64(slots + 8 * t)
+                if slot >= 0:
+                    ends = row_of(d, space, slot) + cell
+                    if load32(ends) >= 0:
+                        prefetch(node_at(d, load32(ends)))
+                        prefetch(node_at(d, load32(ends + 4)))
+        op += OP_WORDS
 
 
 @njit(cache=True, nogil=True)
@@ -491,6 +509,8 @@ def run(d, start, stop):
             put(d, NEED, need)
             return i
         _look_ahead(d, i, count)
+        if get(d, NODES_PER_EVENT):
+            _look_at_queues(d, count)
         for t in range(count):
             if get(d, sketches + CAP) - get(d, sketches + LIVE) < get(d, SKETCHES_PER_EVENT):
                 put(d, NEED, sketches)
