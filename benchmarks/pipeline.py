@@ -187,9 +187,12 @@ def profile_of(folder: Path, pack: Path, source: Path) -> str:
     deployment = open_deployment(open_home(folder, create=True))
     deployment.publish(pack, history_complete=True)
     warm(deployment.running)
-    profiler.enable()
-    read_source(deployment, [source], "native", received=True, clock=SystemClock(), progress=SILENT)
-    profiler.disable()
+    decide = Deployment.decide
+    Deployment.decide = lambda self, group: profiler.runcall(decide, self, group)  # type: ignore[method-assign]
+    try:
+        read_source(deployment, [source], "native", received=True, clock=SystemClock(), progress=SILENT)
+    finally:
+        Deployment.decide = decide  # type: ignore[method-assign]
     deployment.close()
     text = io.StringIO()
     pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(12)
