@@ -16,7 +16,7 @@ from shoal.errors import InvalidInput, ShoalError
 from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
 from shoal.runtime.review.doctor import check_up
-from shoal.runtime.review.replay import replay
+from shoal.runtime.review.replay import nearly, replay
 from shoal.runtime.run import Progress, Read, fingerprint, guess_format, read_source
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.journal import Journal
@@ -126,6 +126,23 @@ def test_replay_finds_no_difference_and_a_change_is_found(tmp_path: Path, home_f
         assert changed.rowcount >= 1
     base.close()
     assert replay(open_home(folder, create=False)).count >= 1
+
+
+NEAR = [
+    (1.0, 1.0 + 1e-12, True),
+    (1.0, 1.0 + 1e-6, False),
+    (0.0, 1e-300, False),
+    (3, 3, True),
+    (3, 4, False),
+    (True, 1, False),
+    (None, None, True),
+    (None, 0, False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "alike"), NEAR)
+def test_floats_may_differ_by_a_rounding_and_nothing_else_may(old: object, new: object, alike: bool) -> None:
+    assert nearly(old, new) is alike
 
 
 def test_a_second_run_reads_nothing_again(tmp_path: Path, home_folder: Maker) -> None:

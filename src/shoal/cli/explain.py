@@ -84,7 +84,7 @@ def _print_event(explanation: Explanation) -> None:
     if explanation.lists:
         out.print("  lists      " + ", ".join(f"{k} {v}" for k, v in explanation.lists.items()), markup=False)
     for name, value in event.items():
-        out.print(f"  {name:18} {_cut(value)}", markup=False)
+        out.print(f"  {name:18} {moment(value) if name == 'received' else _cut(value)}", markup=False)
     if explanation.facts:
         out.print("facts joined as of the event:")
         for name, value in explanation.facts.items():

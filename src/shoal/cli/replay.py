@@ -20,6 +20,7 @@ def replay(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
     out.print(
         f"replayed {report.events:,} events: {report.vectors:,} stored feature vectors and "
         f"{report.decisions:,} decisions above allow compared; {report.count:,} differences"
+        + (f"; {report.edges:,} floats within 1e-9 of what was stored" if report.edges else "")
         + (f"; {report.erased:,} rows have erased texts and were left out" if report.erased else "")
     )
     for difference in report.differences:

@@ -7,6 +7,7 @@ that reads a text cannot see it.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -44,12 +45,14 @@ class Difference:
 
 @dataclass
 class ReplayReport:
-    """What a replay found. `differences` holds the first hundred, `count` all."""
+    """What a replay found. `differences` holds the first hundred, `count` all; `edges`: floats that differ within
+    1e-9."""
 
     events: int = 0
     vectors: int = 0
     decisions: int = 0
     erased: int = 0
+    edges: int = 0
     count: int = 0
     differences: list[Difference] = field(default_factory=list)
 
@@ -142,8 +145,17 @@ def _compare_vectors(
             continue
         before, after = vector_values(old, engine), vector_values(new, engine)
         for name in before:
-            if before[name] != after.get(name):
+            if nearly(before[name], after.get(name)):
+                report.edges += before[name] != after.get(name)
+            else:
                 report.add(Difference(int(seqs[k]), f"feature:{name}", str(before[name]), str(after.get(name))))
+
+
+def nearly(old: object, new: object) -> bool:
+    """Whether two feature values are equal in the sense of docs/features.md: floats within 1e-9, else exactly."""
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=1e-9, abs_tol=0.0)
+    return type(old) is type(new) and old == new
 
 
 def vector_values(packed: bytes, engine: Engine) -> dict[str, object]:
