@@ -8,7 +8,7 @@ tables (`descriptor.py`); it holds no state of the stream and knows no event.
 # ruff: noqa: ARG002 - the `_plan_…` of all operations are called alike
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -497,8 +497,3 @@ class Plan:
                 break
             waiting = later
         return tuple(ordered)
-
-
-def mapping_of(plan: Plan) -> Mapping[str, Kind]:
-    """The features of a plan with the kinds of their values, in the order of the definitions."""
-    return dict(zip((one.id for one in plan.definitions), plan.kinds, strict=True))

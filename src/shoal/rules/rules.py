@@ -96,11 +96,6 @@ class Rule:
     include_shoal: bool = False
     origin: Where = field(default_factory=Where)
 
-    @property
-    def subject_kind(self) -> str:
-        """The kind of thing that the subject column names."""
-        return SUBJECT_KINDS[self.subject]
-
 
 class RuleSet:
     """Rules compiled for one layout (event columns, attributes and features).

@@ -44,8 +44,8 @@ NOT_BODY = frozenset({"event_id", "source", "partition", "offset", "received"})
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Per row [n]: `verdict` (NEW, DUPLICATE, CONFLICT), the assigned `seq` ,
-    the `original` seq (-1 for new), and `as_of` (max of its time and the largest as_of of accepted events so far)."""
+    """Per row [n]: `verdict` (NEW, DUPLICATE, CONFLICT), the assigned `seq`, the
+    `original` seq (-1 for new), and `as_of` (max of its time and the largest as_of of accepted events so far)."""
 
     verdict: npt.NDArray[np.int8]
     seq: Int64s
