@@ -1,0 +1,5 @@
+"""Fit, calibrate and evaluate: tables in, models and judgements out.
+
+It begins with the evaluation of policies (intervals, cohorts with delayed labels, curves); fitting follows. Knows tables
+and definitions only: no journal, no store, no engine.
+"""
