@@ -88,7 +88,7 @@ def test_nothing_at_all_is_drawn_too() -> None:
         plots.bars([], title="t", xlabel="x", says="s"),
         plots.timeline([], [], title="t", says="s"),
         plots.over_time([], {}, width_us=1, title="t", ylabel="y", says="s"),
-        plots.lines([], title="t", xlabel="x", ylabel="y", says="s", log_x=True),
+        plots.lines([], title="t", xlabel="x", ylabel="y", says="s", spans=True),
         plots.amounts([], title="t", xlabel="x", says="s"),
     ):
         assert "<svg" in picture

@@ -57,6 +57,10 @@ _RC: Any = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
+_SPANS = (
+    (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (21_600, "6 h"), (86_400, "1 d"),
+    (604_800, "1 week"), (2_592_000, "30 d"),
+)  # fmt: skip
 _NAME = 44
 
 
@@ -162,9 +166,10 @@ def over_time(
 
 
 def lines(
-    rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: str, log_x: bool = False, shares: bool = False
+    rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: str, spans: bool = False, shares: bool = False
 ) -> Markup:
-    """Lines with their bands, each with its own style and colour; `shares` puts percent on the y axis, 0 to 1."""
+    """Lines with their bands, each with its own style and colour; `spans`: x is seconds on a logarithmic axis; `shares`
+    puts percent on the y axis, 0 to 1."""
     with _drawing():
         figure, axes = _figure(8.2, 3.1)
         for number, row in enumerate(rows):
@@ -173,8 +178,12 @@ def lines(
             axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=_cut(row.name))
             if row.low is not None and row.high is not None:
                 axes.fill_between(row.x, row.low, row.high, color=colour, alpha=0.15, linewidth=0)
-        if log_x and any(value > 0 for row in rows for value in row.x):
+        if spans:
             axes.set_xscale("log")
+            axes.set_xticks([at for at, _ in _SPANS], [name for _, name in _SPANS])
+            axes.minorticks_off()
+            seen = [value for row in rows for value in row.x if value > 0]
+            axes.set_xlim(min([*seen, 1.0]) * 0.8, max([*seen, 60.0]) * 1.25)
         if shares:
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -236,7 +245,7 @@ def _legend(axes: Axes, entries: int) -> None:
 
 
 def _finish(figure: Figure, axes: Axes, title: str, xlabel: str, ylabel: str, says: str) -> Markup:
-    axes.set_xlabel(_cut(xlabel))
+    axes.set_xlabel(_cut(xlabel, 110))
     axes.set_ylabel(_cut(ylabel, 26))
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
