@@ -168,7 +168,7 @@ def test_cohorts_count_what_is_known_and_say_what_is_too_young() -> None:
     assert first.recall == Share(15, 16), "fifteen of the labelled were caught, one never"
     assert not first.too_young
     assert (last.decided, last.abusive) == (20, 1)
-    assert "labels are known" in last.too_young
+    assert "of labels known" in last.too_young
     assert report.ripe.decided == 20
     assert report.by_rule == {"r1": Share(16, 19), "r2": Share(1, 1)}
 

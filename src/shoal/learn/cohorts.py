@@ -67,9 +67,9 @@ class Label:
 
 @dataclass
 class Cohort:
-    """One cohort. `precision` is a share of the labelled, `bounds` of all decided; `too_young` says why a figure is
-    not to
-    be read yet, empty where it may be."""
+    """One cohort. `maturity`: the share of its labels that is expected to be known by now. `precision` is a share of
+    the labelled, `bounds` of all decided; `too_young` says why a figure is not to be read yet, empty where it may be.
+    """
 
     start_us: int
     end_us: int
@@ -182,12 +182,10 @@ def report_cohorts(
     begins = [label.start_us for label in abusive if -(2**62) < label.start_us <= now_us]
     start = start_us if start_us is not None else min([one.at_us for one in firsts] + begins, default=now_us)
     curve = _delay_curve(firsts, about, now_us, lead_us)
-    cohorts = [
-        Cohort(at, min(at + cohort_us, now_us), curve.maturity(now_us - min(at + cohort_us, now_us)))
-        for at in range(start, now_us, cohort_us)
-    ]
+    cohorts = [Cohort(at, min(at + cohort_us, now_us), 0.0) for at in range(start, now_us, cohort_us)]
     starts = [cohort.start_us for cohort in cohorts]
     rules: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    ripeness: list[list[float]] = [[] for _ in cohorts]
     for one in firsts:
         at = bisect_right(starts, one.at_us) - 1
         said = judge(one, about.get(one.subject, ()), lead_us)
@@ -196,10 +194,12 @@ def report_cohorts(
             rules[rule][1] += 1
         if at >= 0:
             cohorts[at].decided += 1
+            ripeness[at].append(curve.maturity(now_us - one.at_us))
             cohorts[at].abusive += said is True
             cohorts[at].benign += said is False
     _recall(cohorts, starts, firsts, abusive, lead_us)
-    for cohort in cohorts:
+    for cohort, ages in zip(cohorts, ripeness, strict=True):
+        cohort.maturity = sum(ages) / len(ages) if ages else curve.maturity(now_us - cohort.end_us)
         cohort.too_young = _too_young(cohort, ripe, enough)
     by_rule = {rule: Share(*counts) for rule, counts in sorted(rules.items())}
     return CohortReport(tuple(cohorts), _sum([c for c in cohorts if not c.too_young]), curve, now_us, by_rule)
@@ -249,9 +249,9 @@ def _recall(
 def _too_young(cohort: Cohort, ripe: float, enough: int) -> str:
     labelled = cohort.abusive + cohort.benign
     if cohort.maturity < ripe:
-        return f"about {cohort.maturity:.0%} of its labels are known by now"
+        return f"{cohort.maturity:.0%} of labels known"
     if labelled < enough:
-        return f"only {labelled} of {cohort.decided} subjects are labelled"
+        return f"{labelled} of {cohort.decided} labelled"
     return ""
 
 

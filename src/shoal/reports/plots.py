@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from shoal.learn.intervals import Share
 
@@ -110,6 +110,38 @@ def bars(rows: Sequence[Bar], *, title: str, xlabel: str, says: str) -> Markup:
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(axis="x")
+        return _finish(figure, axes, title, xlabel, "", says)
+
+
+def moves(
+    rows: Sequence[tuple[str, Mapping[str, int], Mapping[str, int]]],
+    series: Mapping[str, str],
+    *,
+    title: str,
+    xlabel: str,
+    says: str,
+) -> Markup:
+    """What came (to the right) and what went (to the left), a row a name, stacked by `series` (name to colour)."""
+    with _drawing():
+        figure, axes = _figure(8.2, 1.1 + 0.29 * max(len(rows), 1))
+        most = 1
+        for at, (_, came, went) in enumerate(rows):
+            for sign, counts in ((1, came), (-1, went)):
+                edge = 0
+                for name, colour in series.items():
+                    width = counts.get(name, 0)
+                    label = _cut(name) if at == 0 and sign == 1 else None
+                    axes.barh(at, sign * width, left=sign * edge, height=0.62, color=colour, label=label)
+                    edge += width
+                most = max(most, edge)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xlim(-1.08 * most if any(sum(went.values()) for _, _, went in rows) else 0, 1.08 * most)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):,.0f}"))
+        _names(axes, [name for name, _, _ in rows])
+        axes.grid(axis="x")
+        if rows:
+            _legend(axes, len(series))
         return _finish(figure, axes, title, xlabel, "", says)
 
 
