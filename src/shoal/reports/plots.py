@@ -198,10 +198,18 @@ def over_time(
 
 
 def lines(
-    rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: str, spans: bool = False, shares: bool = False
+    rows: Sequence[Line],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    says: str,
+    spans: bool = False,
+    shares: bool = False,
+    mark: float | None = None,
 ) -> Markup:
     """Lines with their bands, each with its own style and colour; `spans`: x is seconds on a logarithmic axis; `shares`
-    puts percent on the y axis, 0 to 1."""
+    puts percent on the y axis, 0 to 1; `mark` draws an upright line."""
     with _drawing():
         figure, axes = _figure(8.2, 3.1)
         for number, row in enumerate(rows):
@@ -210,6 +218,8 @@ def lines(
             axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=_cut(row.name))
             if row.low is not None and row.high is not None:
                 axes.fill_between(row.x, row.low, row.high, color=colour, alpha=0.15, linewidth=0)
+        if mark is not None:
+            axes.axvline(mark, color=QUIET, linewidth=1.0, linestyle=":")
         if spans:
             axes.set_xscale("log")
             axes.set_xticks([at for at, _ in _SPANS], [name for _, name in _SPANS])
