@@ -13,6 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from shoal.expressions.machine.column_kernel import (
+    EQ_CF, EQ_CI, FIRST_COLUMN, GE_CF, GE_CI, GT_CF, GT_CI, LE_CF, LE_CI, LT_CF, LT_CI, NE_CI, run_column,
+)
 from shoal.expressions.machine.numbers_kernel import run_float, run_int
 
 WIDTH = 256
@@ -22,7 +25,7 @@ STRIDE = WIDTH + 8
 LOAD_N, LOAD_B, LOAD_XN, LOAD_XB, STORE_N, STORE_B = range(6)
 AND, OR, NOT, NULL_N, NULL_B, IS_TRUE, IS_FALSE = range(6, 13)
 SELECT_N, SELECT_B, COALESCE_N, COALESCE_B, B_TO_I, I_TO_B = range(13, 19)
-EQ_B, NE_B, DISTINCT_B = range(19, 22)
+EQ_B, NE_B, DISTINCT_B, STORE_T = range(19, 23)
 FIRST_INT, FIRST_FLOAT = 32, 96
 
 
@@ -50,6 +53,10 @@ def _store(op, d, a, n, start, num, ok, truth, out, out_valid):
             out[d, first + np.uint64(i)] = num[a, i] if ok[a, i] else 0
         for i in range(n):
             out_valid[d, first + np.uint64(i)] = ok[a, i]
+    elif op == STORE_T:  # as rules count: 1 true, 0 false, 2 unknown
+        two = np.uint8(2)
+        for i in range(n):
+            out_valid[d, first + np.uint64(i)] = two - truth[a, i]
     else:
         one = np.uint8(1)
         for i in range(n):
@@ -130,25 +137,101 @@ def _choose(op, d, a, b, c, n, num, ok, truth):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_code(
-    code, num, flt, ok, truth, values, valid, extra, extra_valid, pool, float_pool, out, out_valid, size
+def _step(
+    op, d, a, b, c, e, n, start, num, flt, ok, truth, values, floats, valid, extra, extra_valid, pool, float_pool,
+    out, out_valid,
 ):  # fmt: skip
-    """Run `code` [steps, 6] over rows 0 to `size` of `values`/`valid` and `extra`/`extra_valid`, into `out`."""
+    """One instruction on `n` rows from `start`."""
+    if op >= FIRST_COLUMN:
+        run_column(op, d, a, b, c, e, n, start, truth, values, floats, valid, pool, float_pool)
+    elif op >= FIRST_FLOAT:
+        run_float(op, d, a, b, c, e, n, num, flt, ok, truth, float_pool)
+    elif op >= FIRST_INT:
+        run_int(op, d, a, b, c, e, n, num, flt, ok, truth, pool)
+    elif op >= SELECT_N and op <= I_TO_B:
+        _choose(op, d, a, b, c, n, num, ok, truth)
+    elif op == STORE_T or op == STORE_N or op == STORE_B:
+        _store(op, d, a, n, start, num, ok, truth, out, out_valid)
+    elif op >= AND:
+        _logic(op, d, a, b, n, ok, truth)
+    elif op <= LOAD_B:
+        _move(op, d, a, n, start, num, ok, truth, values, valid)
+    else:
+        _move(op - LOAD_XN, d, a, n, start, num, ok, truth, extra, extra_valid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_row(
+    code, num, flt, ok, truth, values, floats, valid, extra, extra_valid, pool, float_pool, out, out_valid
+):  # fmt: skip
+    """All of `code` on row 0: the frequent operations without a call, which would cost more than they do."""
+    for k in range(code.shape[0]):
+        op, d, a, b = code[k, 0], code[k, 1], code[k, 2], code[k, 3]
+        if op == AND:
+            x, y = truth[a, 0], truth[b, 0]
+            truth[d, 0] = ((x & y) & 1) | ((x | y) & 2)
+        elif op == OR:
+            x, y = truth[a, 0], truth[b, 0]
+            truth[d, 0] = ((x | y) & 1) | ((x & y) & 2)
+        elif op == NOT:
+            x = truth[a, 0]
+            truth[d, 0] = ((x & 1) << 1) | (x >> 1)
+        elif op == LOAD_N:
+            num[d, 0], ok[d, 0] = values[a, 0], valid[a, 0]
+        elif op == LOAD_B:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] != 0))
+        elif op == STORE_B:
+            x = truth[a, 0]
+            out[d, 0], out_valid[d, 0] = x & 1, (x & 1) | (x >> 1)
+        elif op == STORE_T:
+            out_valid[d, 0] = 2 - truth[a, 0]
+        elif op == EQ_CI:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] == b))
+        elif op == NE_CI:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] != b))
+        elif op == LT_CI:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] < b))
+        elif op == LE_CI:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] <= b))
+        elif op == GT_CI:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] > b))
+        elif op == GE_CI:
+            truth[d, 0] = valid[a, 0] * (2 - (values[a, 0] >= b))
+        elif op == LT_CF:
+            truth[d, 0] = valid[a, 0] * (2 - (floats[a, 0] < float_pool[b]))
+        elif op == LE_CF:
+            truth[d, 0] = valid[a, 0] * (2 - (floats[a, 0] <= float_pool[b]))
+        elif op == GT_CF:
+            truth[d, 0] = valid[a, 0] * (2 - (floats[a, 0] > float_pool[b]))
+        elif op == GE_CF:
+            truth[d, 0] = valid[a, 0] * (2 - (floats[a, 0] >= float_pool[b]))
+        elif op == EQ_CF:
+            truth[d, 0] = valid[a, 0] * (2 - (floats[a, 0] == float_pool[b]))
+        else:
+            _step(
+                op, d, a, b, code[k, 4], code[k, 5], 1, 0, num, flt, ok, truth, values, floats, valid, extra,
+                extra_valid, pool, float_pool, out, out_valid,
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_code(
+    code, num, ok, truth, values, valid, extra, extra_valid, pool, float_pool, out, out_valid, size
+):  # fmt: skip
+    """Run `code` [steps, 6] over rows 0 to `size` of `values`/`valid` and `extra`/`extra_valid`, into `out`.
+
+    Stores of kind STORE_T write to `out_valid` alone.
+    """
+    flt, floats = num.view(np.float64), values.view(np.float64)
+    if size == 1:
+        _one_row(
+            code, num, flt, ok, truth, values, floats, valid, extra, extra_valid, pool, float_pool, out, out_valid
+        )  # fmt: skip
+        return
     for start in range(0, size, WIDTH):
         n = min(WIDTH, size - start)
         for k in range(code.shape[0]):
-            op, d, a, b, c, e = code[k, 0], code[k, 1], code[k, 2], code[k, 3], code[k, 4], code[k, 5]
-            if op >= FIRST_FLOAT:
-                run_float(op, d, a, b, c, e, n, num, flt, ok, truth, float_pool)
-            elif op >= FIRST_INT:
-                run_int(op, d, a, b, c, e, n, num, flt, ok, truth, pool)
-            elif op >= SELECT_N and op <= I_TO_B:
-                _choose(op, d, a, b, c, n, num, ok, truth)
-            elif op >= AND:
-                _logic(op, d, a, b, n, ok, truth)
-            elif op <= LOAD_B:
-                _move(op, d, a, n, start, num, ok, truth, values, valid)
-            elif op <= LOAD_XB:
-                _move(op - LOAD_XN, d, a, n, start, num, ok, truth, extra, extra_valid)
-            else:
-                _store(op, d, a, n, start, num, ok, truth, out, out_valid)
+            _step(
+                code[k, 0], code[k, 1], code[k, 2], code[k, 3], code[k, 4], code[k, 5], n, start, num, flt, ok, truth,
+                values, floats, valid, extra, extra_valid, pool, float_pool, out, out_valid,
+            )  # fmt: skip
