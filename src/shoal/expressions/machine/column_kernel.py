@@ -1,7 +1,7 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
 """What a column of the frame and constants answer without a register between: the bulk of any rule. Hot path.
 
-See `machine_kernel` for truth values. `a` is the column's row in the frame; a comparison's constant is `b` itself for
+See `machine_kernel` for truth values. `a` is the place of the column's first value, `d` that of the register; a comparison's constant is `b` itself for
 integers, text ids and times, and the place in the pool for floats. Whether the value is known is put in by a second
 loop: bytes alone are done 32 at a time.
 """
@@ -18,55 +18,53 @@ FIRST_COLUMN = 160
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _known(d, a, n, first, truth, valid):
+def _known(d, a, n, truth, valid):
     zero = np.uint8(0)
     for i in range(n):
-        truth[d, i] = truth[d, i] & (zero - valid[a, first + np.uint64(i)])
+        truth[d + i] = truth[d + i] & (zero - valid[a + i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _compare(op, d, a, constant, n, start, truth, values, valid):
+def _compare(op, d, a, constant, n, truth, values, valid):
     """A column against a constant; `op` as for integers."""
-    first = np.uint64(start)  # an index that cannot be negative lets the loops be vectorised
     two = np.uint8(2)
     if op == EQ_CI:
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] == constant)
+            truth[d + i] = two - np.uint8(values[a + i] == constant)
     elif op == NE_CI:
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] != constant)
+            truth[d + i] = two - np.uint8(values[a + i] != constant)
     elif op == LT_CI:
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] < constant)
+            truth[d + i] = two - np.uint8(values[a + i] < constant)
     elif op == LE_CI:
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] <= constant)
+            truth[d + i] = two - np.uint8(values[a + i] <= constant)
     elif op == GT_CI:
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] > constant)
+            truth[d + i] = two - np.uint8(values[a + i] > constant)
     else:
         for i in range(n):
-            truth[d, i] = two - np.uint8(values[a, first + np.uint64(i)] >= constant)
-    _known(d, a, n, first, truth, valid)
+            truth[d + i] = two - np.uint8(values[a + i] >= constant)
+    _known(d, a, n, truth, valid)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _member(d, a, begin, count, other, n, start, truth, values, valid, pool):
+def _member(d, a, begin, count, other, n, truth, values, valid, pool):
     """A column IN (sorted constants); `other` is the truth where it is not among them."""
-    first = np.uint64(start)
     if count <= 8:
         one, miss = np.uint8(1), np.uint8(other)
         for i in range(n):
-            truth[d, i] = 0
+            truth[d + i] = 0
         for k in range(begin, begin + count):
             constant = pool[k]
             for i in range(n):
-                truth[d, i] |= np.uint8(values[a, first + np.uint64(i)] == constant)
+                truth[d + i] |= np.uint8(values[a + i] == constant)
         for i in range(n):
-            truth[d, i] = truth[d, i] | (((truth[d, i] ^ one) << one) & miss)
+            truth[d + i] = truth[d + i] | (((truth[d + i] ^ one) << one) & miss)
     else:
         for i in range(n):
-            x = values[a, first + np.uint64(i)]
+            x = values[a + i]
             low, high = begin, begin + count
             while low < high:
                 middle = (low + high) >> 1
@@ -74,22 +72,22 @@ def _member(d, a, begin, count, other, n, start, truth, values, valid, pool):
                     low = middle + 1
                 else:
                     high = middle
-            truth[d, i] = np.uint8(1) if low < begin + count and pool[low] == x else np.uint8(other)
-    _known(d, a, n, first, truth, valid)
+            truth[d + i] = np.uint8(1) if low < begin + count and pool[low] == x else np.uint8(other)
+    _known(d, a, n, truth, valid)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_column(op, d, a, b, c, e, n, start, truth, values, floats, valid, pool, float_pool):
+def run_column(op, d, a, b, c, e, n, truth, values, floats, valid, pool, float_pool):
     """One question to one column."""
     if op < IN_CI:
-        _compare(op, d, a, b, n, start, truth, values, valid)
+        _compare(op, d, a, b, n, truth, values, valid)
     elif op == IN_CI:
-        _member(d, a, b, c, e, n, start, truth, values, valid, pool)
+        _member(d, a, b, c, e, n, truth, values, valid, pool)
     elif op < IN_CF:
-        _compare(op - EQ_CF + EQ_CI, d, a, float_pool[b], n, start, truth, floats, valid)
+        _compare(op - EQ_CF + EQ_CI, d, a, float_pool[b], n, truth, floats, valid)
     elif op == IN_CF:
-        _member(d, a, b, c, e, n, start, truth, floats, valid, float_pool)
+        _member(d, a, b, c, e, n, truth, floats, valid, float_pool)
     else:
-        first, one = np.uint64(start), np.uint8(1)
+        one = np.uint8(1)
         for i in range(n):
-            truth[d, i] = one + valid[a, first + np.uint64(i)]
+            truth[d + i] = one + valid[a + i]

@@ -245,14 +245,14 @@ class Lowering:
         pinned = set(place)
         rows = []
         for i, step in enumerate(self._steps):
-            operands = [place[value] for value in step.args]
+            operands = [place[value] * m.STRIDE for value in step.args]
             if step.target is not None:  # before its operands are free: it must be none of them
                 is_truth = self._is_truth[step.target]
                 if not free[is_truth]:
                     free[is_truth].append(used[is_truth])
                     used[is_truth] += 1
                 place[step.target] = free[is_truth].pop()
-                row = [step.op, place[step.target], *operands, *step.aux]
+                row = [step.op, place[step.target] * m.STRIDE, *operands, *step.aux]
             else:
                 row = [step.op, step.aux[0], *operands]
             rows.append(row + [0] * (6 - len(row)))
