@@ -22,9 +22,11 @@ from shoal.events.schema import Kind
 from shoal.expressions.frame import Frame
 from shoal.expressions.machine.text_kernel import code_rows, spread
 from shoal.expressions.machine.texts import CHARACTERS, SEARCHES, buffers_of, matches
-from shoal.expressions.tree import Node
+from shoal.expressions.tree import TEXTS, Node
 
 EVERYWHERE = -1
+_NO_ROWS = np.zeros(0, np.int64)
+_STRICT = TEXTS | {"parse_int", "parse_float", "lt", "le", "in_list"}
 Contains = Callable[[pa.Array], npt.NDArray[np.bool_]]
 SMALL = 64
 MAX_REMEMBERED, MAX_REMEMBERED_CHARACTERS = 4_096, 512
@@ -36,6 +38,8 @@ class _Column:
 
     name: str
     nodes: list[tuple[Node, int, int]]
+    strict: dict[int, bool] = field(default_factory=dict)
+    """By row, whether null goes in, null comes out."""
     remembered: dict[str | None, dict[int, tuple[int, int]]] = field(default_factory=dict)
 
 
@@ -77,6 +81,7 @@ class TextStage:
             self._columns.append(column)
             for node in group:
                 column.nodes.append((node, len(rows), guards.get(id(node), EVERYWHERE)))
+                column.strict[len(rows)] = _is_strict(node)
                 rows[id(node)] = len(rows)
         for node in others:
             self._others.append((node, len(rows), guards.get(id(node), EVERYWHERE)))
@@ -125,7 +130,7 @@ class TextStage:
                 self._many(frame, column, wanted, values, valid)
         for node, row, guard in self._others:
             columns = {name: _column(frame, name) for name in self.text_columns}
-            few = _few(wanted, guard, size)
+            few = _few(wanted, guard, size, None)
             if few is None:
                 self._compute(node, columns, inputs, values[row, :size], valid[row, :size])
             elif self._none_or_chosen(few, values[row, :size], valid[row, :size]):
@@ -144,16 +149,26 @@ class TextStage:
         """Some rows: over the few that are wanted, else once per distinct text, else over the column."""
         size = frame.size
         texts = _column(frame, column.name)
-        chosen: dict[int, tuple[Any, Any]] = {}
+        absent = texts.null_count == size
+        known = frame.valid[frame.layout.index[column.name], :size] if texts.null_count else None
+        chosen: dict[tuple[int, bool], npt.NDArray[Any] | None] = {}
+        taken: dict[tuple[int, bool], pa.Array] = {}
         codes = source = None
         for node, row, guard in column.nodes:
-            if guard not in chosen:
-                rows = _few(wanted, guard, size)
-                chosen[guard] = (rows, None if rows is None or not len(rows) else texts.take(pa.array(rows)))
-            rows, taken = chosen[guard]
+            key = guard, column.strict[row]
+            if key not in chosen:
+                chosen[key] = _few(wanted, guard, size, known if key[1] else None)
+            rows = _NO_ROWS if absent and key[1] else chosen[key]
             if rows is not None:
-                if self._none_or_chosen(rows, values[row, :size], valid[row, :size]):
-                    self._scattered(node, {column.name: taken}, {}, rows, values[row], valid[row])
+                if not self._none_or_chosen(rows, values[row, :size], valid[row, :size]):
+                    continue
+                if key[1] and node.args[0].op == "column" and (node.op == "like" or node.op in SEARCHES):
+                    values[row, rows] = matches(node.op, node.value, texts, rows)
+                    valid[row, rows] = 1
+                    continue
+                if key not in taken:
+                    taken[key] = texts.take(pa.array(rows))
+                self._scattered(node, {column.name: taken[key]}, {}, rows, values[row], valid[row])
                 continue
             if source is None:
                 codes, firsts = self._coded(frame, column.name, texts) if size >= SMALL else (None, None)
@@ -281,11 +296,22 @@ class TextStage:
             values[:] = np.asarray(pc.fill_null(array, False if node.kind is Kind.BOOL else 0), dtype=np.int64)
 
 
-def _few(wanted: npt.NDArray[Any], guard: int, size: int) -> npt.NDArray[Any] | None:
-    """The rows where a guard is true, if they are under a quarter of all; None where all rows are to be computed."""
+def _is_strict(node: Node) -> bool:
+    """Whether a node is null wherever the column that it reads is null."""
+    return node.op == "column" or (node.op in _STRICT and any(_is_strict(arg) for arg in node.args))
+
+
+def _few(
+    wanted: npt.NDArray[Any], guard: int, size: int, known: npt.NDArray[Any] | None
+) -> npt.NDArray[np.int64] | None:
+    """The rows where a guard is true and the text is known, if they are under a quarter of all; else None: all rows."""
     if guard == EVERYWHERE:
-        return None
-    rows = np.flatnonzero(wanted[guard, :size])
+        if known is None:
+            return None
+        chosen = known
+    else:
+        chosen = wanted[guard, :size] if known is None else wanted[guard, :size] & known
+    rows = np.flatnonzero(chosen.view(np.bool_))
     return rows if 4 * len(rows) < size or not len(rows) else None
 
 
