@@ -19,6 +19,7 @@ from shoal.events.schema import Kind
 from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout, Valid, Values
 from shoal.expressions.machine.demand import demands
+from shoal.expressions.machine.fold import constant, constant_parts, replace_parts
 from shoal.expressions.machine.lower import Lowering, Sharing
 from shoal.expressions.machine.machine_kernel import LOAD_XB, LOAD_XN, STORE_B, STORE_T, STRIDE, run_code
 from shoal.expressions.machine.stage import SMALL, TextStage
@@ -66,9 +67,8 @@ class Program:
         _check(expressions, layout, named)
         self.kinds = tuple(expression.kind for expression in expressions)
         wanted = {name for expression in expressions for name in expression.lists}
-        self._machine = _Machine(
-            [expression.root for expression in expressions], layout, identity, {name: named[name] for name in wanted}
-        )
+        roots = _fold([expression.root for expression in expressions], identity)
+        self._machine = _Machine(roots, layout, identity, {name: named[name] for name in wanted})
         self.text_columns = frozenset(self._machine.text_columns)
 
     def run(self, frame: Frame, values: Values | None = None, valid: Valid | None = None) -> tuple[Values, Valid]:
@@ -215,6 +215,20 @@ def warm() -> None:
             frame = Frame.empty(layout, size)
             frame.fill(texts.slice(0, size), Identity(bytes(16)))
             program.run(frame)
+
+
+def _fold(roots: Sequence[Node], identity: Identity) -> list[Node]:
+    """The trees with what is the same on every row computed."""
+    parts = constant_parts(roots)
+    if not parts:
+        return list(roots)
+    frame = Frame.empty(Layout((), ()), 1)
+    frame.size = 1
+    values, valid = np.zeros((len(parts), 1), np.int64), np.zeros((len(parts), 1), np.uint8)
+    _Machine(parts, frame.layout, identity, {}).run(frame, values, valid, 1)
+    found = zip(parts, values[:, 0].tolist(), valid[:, 0].tolist(), strict=True)
+    made = {id(part): constant(part.kind, bits, bool(known)) for part, bits, known in found}
+    return [replace_parts(root, made) for root in roots]
 
 
 def _ids(identity: Identity, texts: frozenset[str]) -> list[int]:
