@@ -25,7 +25,6 @@ from shoal.expressions.machine.machine_kernel import LOAD_XB, LOAD_XN, STORE_B, 
 from shoal.expressions.machine.stage import SMALL, TextStage
 from shoal.expressions.tree import Node
 
-
 Truths = npt.NDArray[np.int8]
 _NOWHERE = np.zeros((1, 1), np.int64)
 
@@ -86,7 +85,6 @@ class Program:
             return values, valid
         self._machine.run(frame, values, valid, size)
         return values, valid
-
 
     def truths(self, frame: Frame, out: Truths) -> None:
         """Evaluate all expressions, which must be BOOL, on the frame's rows: 1 true, 0 false, 2 unknown.
@@ -201,19 +199,20 @@ def warm() -> None:
 
     Texts come in memory that may be written and in memory that may not (of a file or a message): both are compiled.
     """
-    layout = Layout.of({"text": Kind.TEXT})
-    scope = Scope({"text": Kind.TEXT})
-    made = [compile_expression(text, scope) for text in ("text LIKE '%a%'", "url_host(text)", "text = 'a'")]
+    columns = {"text": Kind.TEXT, "name": Kind.TEXT}
+    layout, scope = Layout.of(columns), Scope(columns)
+    texts = ("text LIKE '%a%'", "url_host(text)", "text = 'a'", "name = 'b' AND name LIKE 'b%'")
+    made = [compile_expression(text, scope) for text in texts]
     program = Program(made, layout, Identity(bytes(16)))
-    table = pa.table({"text": ["http://a/"] * (2 * SMALL)})
+    table = pa.table({"text": ["http://a/"] * (2 * SMALL), "name": ["b"] + ["c"] * (2 * SMALL - 1)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     message = sink.getvalue().to_pybytes()
-    for texts in (table, pa.ipc.open_stream(message).read_all()):
+    for rows in (table, pa.ipc.open_stream(message).read_all()):
         for size in (1, 2 * SMALL):
             frame = Frame.empty(layout, size)
-            frame.fill(texts.slice(0, size), Identity(bytes(16)))
+            frame.fill(rows.slice(0, size), Identity(bytes(16)))
             program.run(frame)
 
 

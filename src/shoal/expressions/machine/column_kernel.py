@@ -1,9 +1,9 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
 """What a column of the frame and constants answer without a register between: the bulk of any rule. Hot path.
 
-See `machine_kernel` for truth values. `a` is the place of the column's first value, `d` that of the register; a comparison's constant is `b` itself for
-integers, text ids and times, and the place in the pool for floats. Whether the value is known is put in by a second
-loop: bytes alone are done 32 at a time.
+See `machine_kernel` for truth values. `a` is the place of the column's first value, `d` that of the register; a
+comparison's constant is `b` itself for integers, text ids and times, and its place in the pool for floats. Whether the
+value is known is put in by a second loop: bytes alone are done 32 at a time.
 """
 
 from __future__ import annotations

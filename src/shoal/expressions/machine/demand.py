@@ -14,7 +14,8 @@ from shoal.events.schema import Kind
 from shoal.expressions.tree import Node
 
 MAX_LEVELS = 32
-"""Below this many operations above a node, its guard starts anew with the nearest ones (a wider guard is right, too)."""
+"""With so many operations above, a guard starts anew with the nearest ones (a wider guard is right, too)."""
+
 
 def demands(roots: Sequence[Node], staged: Iterable[Node]) -> dict[int, Node | None]:
     """By id of each staged node its guard, or None where it is wanted on every row.

@@ -2,8 +2,9 @@
 """The register machine: runs the code of a Program over a frame in tiles of 256 rows. Hot path.
 
 Two files of registers: numbers (`num`, int64; `flt` is the same memory as float64; `ok` the null masks, 1 where not
-null) and truths (`truth`, uint8: 0 unknown, 1 true, 2 false). An instruction is a row of six int64: operation,
-destination, and up to four operands; a register is named by the place of its first value (its number × STRIDE). A destination is never one of the operands, so that loops can be vectorised.
+null) and truths (`truth`, uint8: 0 unknown, 1 true, 2 false), all held as bare addresses (`memory_kernel`). An
+instruction is a row of six int64: operation, destination, and up to four operands; a register is named by the place of
+its first value (its number × STRIDE). A destination is never one of the operands, so that loops can be vectorised.
 Constants live in registers that no instruction writes. The caller owns all arrays. Overflow, division by zero, NaN and
 infinities become null after each operation; no fast-math, no parallel loops.
 """
@@ -14,7 +15,18 @@ import numpy as np
 from numba import njit
 
 from shoal.expressions.machine.column_kernel import (
-    EQ_CI, FIRST_COLUMN, GE_CF, GE_CI, GT_CF, GT_CI, LE_CF, LE_CI, LT_CF, LT_CI, NE_CI, run_column,
+    EQ_CI,
+    FIRST_COLUMN,
+    GE_CF,
+    GE_CI,
+    GT_CF,
+    GT_CI,
+    LE_CF,
+    LE_CI,
+    LT_CF,
+    LT_CI,
+    NE_CI,
+    run_column,
 )
 from shoal.expressions.machine.memory_kernel import address, as_floats
 from shoal.expressions.machine.numbers_kernel import run_float, run_int
@@ -148,17 +160,17 @@ def _step(
         run_int(op, d, a, b, c, e, n, num, flt, ok, truth, pool)
     elif op >= SELECT_N and op <= I_TO_B:
         _choose(op, d, a, b, c, n, num, ok, truth)
-    elif op == STORE_T or op == STORE_N or op == STORE_B:
-        values, valid, stride = output
-        _store(op, d * stride + start, a, n, num, ok, truth, values, valid)
-    elif op >= AND:
+    elif op >= AND and op != STORE_T:
         _logic(op, d, a, b, n, ok, truth)
     elif op <= LOAD_B:
         values, valid, stride = frame
         _load(op, d, a * stride + start, n, num, ok, truth, values, valid)
-    else:
+    elif op <= LOAD_XB:
         values, valid, stride = extra
         _load(op - LOAD_XN, d, a * stride + start, n, num, ok, truth, values, valid)
+    else:
+        values, valid, stride = output
+        _store(op, d * stride + start, a, n, num, ok, truth, values, valid)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -8,26 +8,27 @@ each array once a run. Whoever calls owns the arrays and keeps them alive; nothi
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-@intrinsic
-def address(typing, array):
-    """The address of an array's first element, to be indexed like a flat array of its type."""
-
+def _address(_typing, array):
     def build(context, builder, signature, arguments):
         return context.make_array(signature.args[0])(context, builder, arguments[0]).data
 
     return types.CPointer(array.dtype)(array), build
 
 
-@intrinsic
-def as_floats(typing, place):
-    """An address of int64, read as float64."""
-
+def _as_floats(_typing, place):
     def build(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], cgutils.ir.DoubleType().as_pointer())
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(types.float64)(place), build
+
+
+address: Any = intrinsic(_address)
+"""The address of an array's first element, to be indexed like a flat array of its type."""
+as_floats: Any = intrinsic(_as_floats)
+"""An address of int64, read as float64."""

@@ -133,7 +133,9 @@ class TextStage:
             few = _few(wanted, guard, size, None)
             if few is None:
                 self._compute(node, columns, inputs, values[row, :size], valid[row, :size])
-            elif self._none_or_chosen(few, values[row, :size], valid[row, :size]):
+                continue
+            valid[row, :size] = 0
+            if len(few):
                 taken = {name: texts.take(few) for name, texts in columns.items()}
                 given = {key: array.take(few) for key, array in inputs.items()}
                 self._scattered(node, taken, given, few, values[row], valid[row])
@@ -160,15 +162,17 @@ class TextStage:
                 chosen[key] = _few(wanted, guard, size, known if key[1] else None)
             rows = _NO_ROWS if absent and key[1] else chosen[key]
             if rows is not None:
-                if not self._none_or_chosen(rows, values[row, :size], valid[row, :size]):
+                found, good = values[row], valid[row]
+                good[:size] = 0
+                if not len(rows):
                     continue
                 if key[1] and node.args[0].op == "column" and (node.op == "like" or node.op in SEARCHES):
-                    values[row, rows] = matches(node.op, node.value, texts, rows)
-                    valid[row, rows] = 1
+                    found[rows] = matches(node.op, node.value, texts, rows)
+                    good[rows] = 1
                     continue
                 if key not in taken:
                     taken[key] = texts.take(pa.array(rows))
-                self._scattered(node, {column.name: taken[key]}, {}, rows, values[row], valid[row])
+                self._scattered(node, {column.name: taken[key]}, {}, rows, found, good)
                 continue
             if source is None:
                 codes, firsts = self._coded(frame, column.name, texts) if size >= SMALL else (None, None)
@@ -179,13 +183,6 @@ class TextStage:
                 few, few_valid = self._few[: len(source)], self._few_valid[: len(source)]
                 self._compute(node, {column.name: source}, {}, few, few_valid)
                 spread(codes, self._few, self._few_valid, values[row], valid[row])
-
-    @staticmethod
-    def _none_or_chosen(rows: npt.NDArray[Any], values: npt.NDArray[Any], valid: npt.NDArray[Any]) -> bool:
-        """Leave all null; whether there is something to compute."""
-        values[:] = 0
-        valid[:] = 0
-        return len(rows) > 0
 
     def _scattered(
         self,
