@@ -153,7 +153,10 @@ def test_texts_are_read_where_they_matter(texts: list[str], looked: list[int], r
 
 def test_one_row_reads_no_text_that_does_not_matter(read: list[int]) -> None:
     program = Program([compile_expression("i1 = 1 AND t1 LIKE 'a%'", SCOPE)], LAYOUT, IDENTITY, LISTS)
-    for row, wanted in (({"i1": 2}, 0), ({"i1": 1}, 1), ({"i1": 1, "t1": "b"}, 0), ({"t1": "a"}, 0), ({"i1": 1}, 1)):
+    one: list[tuple[dict[str, Any], int]] = [
+        ({"i1": 2}, 0), ({"i1": 1}, 1), ({"i1": 1, "t1": "b"}, 0), ({"t1": "a"}, 0), ({"i1": 1}, 1),
+    ]  # fmt: skip
+    for row, wanted in one:
         assert program.run(Frame.of_rows([{"t1": "a1"} | row], LAYOUT, IDENTITY))[0][0, 0] == wanted
     assert read == [1, 1, 1]  # a1, b, a; the second a1 is remembered
 
