@@ -26,7 +26,7 @@ from shoal.policy.decisions import Bits, Decisions
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
-from shoal.runtime.ingest.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, STARTED
+from shoal.runtime.ingest.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, PLACES, STARTED, TICKS
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
@@ -69,11 +69,14 @@ class Committer:
         self.pack_seq: int | None = None
         self._places: dict[str, int] = {}
         self._finished: set[str] = set()
+        self._place_records: dict[str, int] = {}
         for offset in store.read_offsets():
             if offset.partition == "place":
                 self._places[offset.source] = offset.offset
             elif offset.partition == "finished":
                 self._finished.add(offset.source)
+            elif offset.partition == "places":
+                self._place_records[offset.source] = offset.offset
             elif offset.partition == "pack":
                 self.pack_seq = offset.offset
             elif offset.partition == "started" and offset.offset > started:
@@ -83,6 +86,10 @@ class Committer:
     def place_of(self, source: str) -> int | None:
         """How many records of a source were committed; None where it was never started."""
         return self._places.get(source)
+
+    def place_record(self, source: str) -> int | None:
+        """The number of the journal record that tells how far a stream's partitions are; None before the first."""
+        return self._place_records.get(source)
 
     def finished(self, source: str) -> bool:
         """Whether the source was read to its end."""
@@ -149,6 +156,12 @@ class Committer:
             elif frame.kind == PACKS:
                 self.pack_seq = frame.seq
                 offsets.append(SourceOffset("", "pack", frame.seq))
+            elif frame.kind == PLACES:
+                self._place_records[self.source] = frame.seq
+                offsets.append(SourceOffset(self.source, "places", frame.seq))
+                offsets += [SourceOffset(self.source, f"at:{name}", at) for name, at, *_ in frame.body["partitions"]]
+            elif frame.kind == TICKS:
+                counts["ticks"] += 1
             elif frame.kind == FINISHED:
                 self._finished.add(self.source)
                 offsets.append(SourceOffset(self.source, "finished", frame.seq))

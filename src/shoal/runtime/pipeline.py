@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 DEPTH = 3
 
 
-class _Stage(Generic[Item]):
+class Stage(Generic[Item]):
     """An iterable that is consumed ahead of time in a thread."""
 
     def __init__(self, items: Iterable[Item], name: str) -> None:
@@ -60,6 +60,7 @@ class _Stage(Generic[Item]):
             yield item
 
     def close(self) -> None:
+        """Stop the thread and wait for it; what was not consumed is forgotten."""
         self._stop.set()
         self._thread.join()
 
@@ -79,9 +80,9 @@ def feed(
     `done` is called with the number of records of each committed group.
     """
     rows = deployment.home.settings.batch_rows
-    ordered = _Stage(_cut(blocks, skip, rows), "shoal-decode")
-    groups = _Stage(_written(deployment, ordered, max_time), "shoal-write")
-    decided = _Stage(map(deployment.decide, groups), "shoal-decide")
+    ordered = Stage(_cut(blocks, skip, rows), "shoal-decode")
+    groups = Stage(_written(deployment, ordered, max_time), "shoal-write")
+    decided = Stage(map(deployment.decide, groups), "shoal-decide")
     total = 0
     try:
         for one in decided:
