@@ -51,6 +51,11 @@ class MemorySource:
         self.committed: dict[str, int] = {}
         self.closed = False
 
+    def append(self, partition: str, record: Mapping[str, Any] | bytes) -> None:
+        """Let a record arrive now; a partition of a new name comes into being."""
+        self._scripts.setdefault(partition, []).append((self._clock.now_us(), record))
+        self._at.setdefault(partition, 0)
+
     def seek(self, offsets: Mapping[str, int]) -> None:
         """Go on at these offsets."""
         for partition, offset in offsets.items():
@@ -95,7 +100,8 @@ class MemorySource:
             self._at[partition] = at
             if records:
                 last = first + len(records)
-                batches.append(RawBatch.of(partition, range(first, last), records, last))
+                batch = RawBatch.of(partition, range(first, last), records, last)
+                batches += [batch] if len(batch.offsets) else []
             if self._ends and at == len(script) and partition not in self._ended:
                 self._ended.add(partition)
                 ended.add(partition)
