@@ -29,7 +29,7 @@ from shoal.storage.store import Store
 from shoal.testing import IDLE, FakeClock, MemorySource
 
 Maker = Callable[..., Path]
-START = 1_767_600_000.0  # 2026-01-05, where the stream begins
+START = 1_767_571_200.0  # 2026-01-05, where the stream begins
 
 
 def opened(folder: Path) -> Deployment:
@@ -84,11 +84,11 @@ def whole(folder: Path) -> dict[str, int]:
     return total
 
 
-def by_time(rows: int = 200) -> list[dict[str, object]]:
-    """Two days of events in a quarter of an hour, so that a fake clock passes them soon; in order of time."""
+def by_time(rows: int = 60) -> list[dict[str, object]]:
+    """Two days of events in three minutes, so that a fake clock passes them soon; in order of time."""
     events = stream(rows=rows)
     for event in events:
-        event["time"] = round((START + (datetime.fromisoformat(str(event["time"])).timestamp() - START) / 200) * 1e6)
+        event["time"] = round((START + (datetime.fromisoformat(str(event["time"])).timestamp() - START) / 1000) * 1e6)
     return sorted(events, key=lambda e: (int(str(e["time"])), str(e["event_id"])))
 
 
@@ -97,12 +97,13 @@ def seconds(event: dict[str, object]) -> float:
 
 
 def scripts(events: list[dict[str, object]], skew_s: float, parts: int = 3) -> dict[str, list[tuple[float, object]]]:
-    """The events spread over partitions, each delivered up to `skew_s` after its time."""
+    """The events spread over partitions that keep their order, each delivered up to `skew_s` after its time."""
     rng = random.Random(3)
     found: dict[str, list[tuple[float, object]]] = {f"p{k}": [] for k in range(parts)}
     for event in events:
-        found[f"p{rng.randrange(parts)}"].append((seconds(event) + 1 + rng.random() * skew_s, event))
-    return {name: sorted(script, key=lambda item: item[0]) for name, script in found.items()}
+        script = found[f"p{rng.randrange(parts)}"]
+        script.append((max(seconds(event) + 1 + rng.random() * skew_s, script[-1][0] if script else 0), event))
+    return found
 
 
 def memory(events: list[dict[str, object]], skew_s: float = 4.0, **options: object) -> tuple[MemorySource, FakeClock]:
