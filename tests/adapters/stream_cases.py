@@ -11,7 +11,7 @@ from shoal.testing import FakeClock, MemorySource
 
 @dataclass
 class Case:
-    """A source under test. `open` makes it anew, as after a restart, `close` closes all; `append` lets a partition grow."""
+    """A source under test. `open` makes it anew, as after a restart; `append` lets a partition grow."""
 
     clock: FakeClock
     make: Callable[[], StreamSource]

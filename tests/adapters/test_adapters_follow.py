@@ -85,7 +85,9 @@ def test_a_line_is_a_record_once_its_newline_is_there(follow: Follow, log: Path)
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_renamed_log_is_read_to_its_end_and_its_successor_from_the_start(follow: Follow, log: Path, restarts: bool) -> None:
+def test_a_renamed_log_is_read_to_its_end_and_its_successor_from_the_start(
+    follow: Follow, log: Path, restarts: bool
+) -> None:
     reader = follow(log)
     assert reader.read() == [b"one", b"two"]
     append(log, b"three\nunfin")
