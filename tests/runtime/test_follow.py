@@ -245,15 +245,18 @@ import test_follow
 test_follow.once(Path(sys.argv[1]))
 """
 
-POINTS = [("journal-before", 5), ("journal-after", 9), ("decisions-after", 6), ("store-before", 7), ("store-after", 8)]
+POINTS = [("journal-before", 5), ("journal-after", 9), ("decisions-after", 7), ("store-after", 8)]
 
 
 def once(folder: Path) -> Followed:
-    """The stream with facts and bad lines in it, to its end."""
-    events: list[object] = list(by_time(rows=100))
-    events.insert(50, b"{not json")
-    source, clock = memory([event for event in events if isinstance(event, dict)], limit=10)
-    return run(folder, source, clock, merge_wait_s=5.0)
+    """The stream, with a fact, a label and a bad line among its events, to its end."""
+    clock = FakeClock(round(START * 1e6))
+    script = scripts(by_time(rows=40), 4.0)
+    fact = {"record": "fact", "subject_type": "account", "subject": "user1", "name": "tier", "value": "team"}
+    label = {"record": "label", "subject_type": "account", "subject": "user1", "kind": "benign", "source": "us"}
+    at, moment = 90.0, "2026-01-05T00:01:30Z"
+    script["p9"] = [(at, fact | {"time": moment}), (at, label | {"known_at": moment}), (at, b"{not json")]
+    return run(folder, MemorySource(script, clock, limit=10), clock, merge_wait_s=5.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -270,7 +273,8 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(home_folder: Maker)
         assert tiers(folder) == want
         assert actions(folder) == actions(reference)
         counts = whole(folder)
-        assert (counts["read"], counts.get("duplicate", 0)) == (len(want), 0)
+        assert (counts["read"], counts.get("duplicate", 0)) == (len(want) + 3, 0)
+        assert [counts[name] for name in ("facts", "labels", "dead_lettered")] == [1, 1, 1]
         assert replay(open_home(folder, create=False)).count == 0
 
 

@@ -3,8 +3,8 @@
 Order (DESIGN.md section 2): the journal frame is synced already; the decision segment is synced next; then one store
 transaction takes the position, the segment's mark, the ledger's counts, the source's place, the decisions above
 `allow` and the outbox. After a crash nothing is lost and nothing is decided twice. A decision segment holds for every
-event its tier and rule bits, and for decisions at `watch` and above and a stated sample of the rest the feature
-values (`features`: F int64 words, then F validity bytes).
+event its tier and rule bits, and for decisions at `watch` and above, provisional ones and a stated sample of the rest
+the feature values (`features`: F int64 words, then F validity bytes).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Committer:
     def commit(self, decided: Decided) -> None:
         """Make one group durable. May run in another thread than `prepare`, in the same order."""
         group = decided.group
-        ledger, offsets = self._count(group)
+        ledger, offsets = self._count(group, decided.decisions)
         dead = [_letter(frame.body, self.source) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
         decisions: list[DecisionRow] = []
         outbox: list[OutboxRow] = []
@@ -129,7 +129,9 @@ class Committer:
             )
         )
 
-    def _count(self, group: Group) -> tuple[Mapping[str, Mapping[str, int]], list[SourceOffset]]:
+    def _count(
+        self, group: Group, decisions: Decisions | None
+    ) -> tuple[Mapping[str, Mapping[str, int]], list[SourceOffset]]:
         counts: Counter[str] = Counter()
         own: Counter[str] = Counter()
         offsets = []
@@ -137,6 +139,7 @@ class Committer:
             rows = group.events.table.num_rows
             flags = np.asarray(one_chunk(group.events.table, "flags"))
             counts["decided"], counts["read"] = rows, rows
+            counts["deferred"] = int(np.count_nonzero(decisions.provisional)) if decisions is not None else 0
             for name, flag in (("late", Flag.LATE), ("behind", Flag.BEHIND), ("clamped", Flag.CLAMPED)):
                 counts[name] = int(np.count_nonzero(flags & int(flag)))
         if group.duplicates is not None:
@@ -195,7 +198,7 @@ def decision_table(outcome: Outcome, sample_one_in: int) -> pa.Table:
     for name, words in (("matched", decisions.matched), ("unknown", decisions.unknown)):
         for word in range(words.shape[1]):
             columns[f"{name}_{word}"] = pa.array(np.ascontiguousarray(words[:, word]))
-    chosen = np.flatnonzero((decisions.tier > 0) | (seq % sample_one_in == 0))
+    chosen = np.flatnonzero((decisions.tier > 0) | decisions.provisional | (seq % sample_one_in == 0))
     columns["features"] = _vectors(outcome, chosen)
     return pa.table(columns)
 
