@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,9 @@ class Deployment:
     writer: Writer
     engine: Engine | None = None
     notes: list[str] = field(default_factory=list)
+    costs: dict[str, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )  # CPU seconds by stage of what this process fed
     _since_snapshot: int = 0
     _facts_since: int = 0
 

@@ -90,9 +90,9 @@ def places_of(deployment: Deployment, source: str) -> dict[str, Place]:
 
 
 def _run(deployment: Deployment, stream: Stream, told: Followed, moved: Callable[[int], None]) -> None:
-    items = Stage(iter(stream), "shoal-source")
-    written = Stage(_journalled(deployment, stream.source.name, items), "shoal-write")
-    decided = Stage(_decided(deployment, written), "shoal-decide")
+    items = Stage(iter(stream), "read and decode")
+    written = Stage(_journalled(deployment, stream.source.name, items), "write the journal")
+    decided = Stage(_decided(deployment, written), "decide")
     try:
         for one, item in decided:
             deployment.committer.commit(one)
