@@ -245,7 +245,7 @@ import test_follow
 test_follow.once(Path(sys.argv[1]))
 """
 
-POINTS = [("journal-before", 5), ("journal-after", 9), ("decisions-after", 7), ("store-after", 8)]
+POINTS = [("journal-before", 5), ("journal-after", 9), ("store-after", 8)]
 
 
 def once(folder: Path) -> Followed:
