@@ -38,6 +38,8 @@ INLINE_CONDS = 13
 (P_BUCKET, P_SPAN, P_HEAD, P_DISTINCT, P_GEN, P_FLOAT) = range(24, 30)
 # of any space: live rows behind the last sweep
 SWEPT = 30
+# of any space: live rows when the tile was looked ahead; unchanged, no event of the tile has made a row
+S_LIVE = 31
 SPACE_WORDS = 32
 KEY_SPACE, WINDOW_PAIRS, LIFE_PAIRS, BUCKET_PAIRS, POOL = range(5)
 ROW_ID, ROW_MARK, ROW_CELLS = 0, 8, 16
