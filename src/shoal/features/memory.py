@@ -18,6 +18,7 @@ import numpy.typing as npt
 LARGE_BYTES = 1 << 20
 """From this size on a block is a mapping."""
 _AHEAD = 8
+_LARGE_PAGE = 1 << 21
 _CAN_MOVE = sys.platform == "linux"
 _NO_RESERVE = 0x4000
 """MAP_NORESERVE of Linux: addresses alone are no promise of memory."""
@@ -57,3 +58,16 @@ class Memory:
     def _copy(self, target: npt.NDArray[np.uint8], used: int) -> None:
         target[:used] = self.bytes[:used]
         self.bytes = target
+
+
+def zero_words(count: int) -> npt.NDArray[np.int64]:
+    """`count` zero words; many of them in large pages, for tables that are looked up at random."""
+    size = 8 * count
+    if not _CAN_MOVE or size < LARGE_BYTES:
+        return np.zeros(count, dtype=np.int64)
+    held = mmap.mmap(-1, size + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+    with contextlib.suppress(OSError, AttributeError):
+        held.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(held, dtype=np.int64)
+    start = -int(whole.ctypes.data) % _LARGE_PAGE // 8
+    return whole[start : start + count]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
 from shoal.features.kernel.table_kernel import enter_all
-from shoal.features.memory import Memory
+from shoal.features.memory import Memory, zero_words
 from shoal.features.plan import Plan
 
 Bytes = npt.NDArray[np.uint8]
@@ -145,7 +145,7 @@ class State:
             return
         while rows > _LOAD * (1 << bits) or bits < 6:
             bits += 1
-        before, table = self.tables.get(space), np.zeros(1 << bits, dtype=np.int64)
+        before, table = self.tables.get(space), zero_words(1 << bits)
         if before is not None:
             enter_all(address_of(before), int(words[space + D.BITS]), address_of(table), bits)
         self.tables[space] = table
