@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from shoal.features.descriptor import (
@@ -18,7 +19,11 @@ from shoal.features.descriptor import (
     A_TIME,
     DECAY_STEP,
     FAR,
+    HALF_OLDEST,
     INPUT_WORDS,
+    N_KEY_AT,
+    N_SUM_AT,
+    N_VALUE_AT,
     NONE,
     O_INPUT,
     O_VALUE,
@@ -234,11 +239,18 @@ def _read_bucket(d, op, code, row, as_of):
         return pair_bucket_count(d, space, row), True
     ends = row + get(d, op + R_CELL)
     bucket_drop(d, ends, as_of // get(d, op + R_A) - get(d, op + R_B) - 1)
+    count, total = load64(ends + 8), load64(ends + 16)
+    old_count, old_total = np.int64(0), np.int64(0)
+    if get(d, op + R_E) == HALF_OLDEST and load32(ends) >= 0:
+        oldest = node_at(d, load32(ends))
+        if load64(oldest + N_KEY_AT) == as_of // get(d, op + R_A) - get(d, op + R_B):
+            old_count, old_total = load64(oldest + N_VALUE_AT), load64(oldest + N_SUM_AT)
     if code == X_BCOUNT:
-        return load64(ends + 8), True
+        return count - (old_count >> 1), True
     if code == X_BSUM:
-        return _scaled(load64(ends + 16), get(d, op + R_C), get(d, op + R_D)), True
-    return _mean(load64(ends + 16), load64(ends + 8), get(d, op + R_C)), load64(ends + 8) > 0
+        return _scaled(total - (old_total >> 1), get(d, op + R_C), get(d, op + R_D)), True
+    # Both doubled, so that halving rounds neither.
+    return _mean(total + (total - old_total), count + (count - old_count), get(d, op + R_C)), count > 0
 
 
 @njit(cache=True, nogil=True)
