@@ -76,8 +76,8 @@ class FeatureDefinition:
     `window_s` the window `(as_of - window_s, as_of]` in seconds, None the lifetime; `value` and `where` expressions
     over event columns (never over features); `expression` is for `derived` alone, over features and event columns.
     `bucket_s` makes a window approximate: buckets of that many seconds, the oldest counted `whole` or, for what adds
-    up, by `half` (`oldest_bucket`). `places` and `largest` bound the fixed point of `sum` and `mean`. Events caused by Shoal itself are left out unless
-    `include_shoal`.
+    up, by `half` (`oldest_bucket`). `places` and `largest` bound the fixed point of `sum` and `mean`. Events caused by
+    Shoal itself are left out unless `include_shoal`.
     """
 
     id: str

@@ -24,6 +24,17 @@ _NO_RESERVE = 0x4000
 """MAP_NORESERVE of Linux: addresses alone are no promise of memory."""
 
 
+def _mapping(size: int) -> mmap.mmap | None:
+    """A private mapping in large pages where the system has them; None where it grants no more addresses."""
+    try:
+        made = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError, AttributeError):
+        made.madvise(mmap.MADV_HUGEPAGE)
+    return made
+
+
 class Memory:
     """A block of bytes, zero where never written once it is large."""
 
@@ -49,10 +60,9 @@ class Memory:
                 self._map.resize(reserved)
             self.bytes = np.frombuffer(self._map, dtype=np.uint8)
         if len(self.bytes) < size:
-            self._map = mmap.mmap(-1, reserved, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-            with contextlib.suppress(OSError, AttributeError):  # few large pages instead of many small ones
-                self._map.madvise(mmap.MADV_HUGEPAGE)
-            self._copy(np.frombuffer(self._map, dtype=np.uint8), used)
+            self._map = _mapping(reserved)
+            whole = np.empty(size, dtype=np.uint8) if self._map is None else np.frombuffer(self._map, dtype=np.uint8)
+            self._copy(whole, used)
         self._reserved = len(self.bytes)
 
     def _copy(self, target: npt.NDArray[np.uint8], used: int) -> None:
@@ -65,9 +75,9 @@ def zero_words(count: int) -> npt.NDArray[np.int64]:
     size = 8 * count
     if not _CAN_MOVE or size < LARGE_BYTES:
         return np.zeros(count, dtype=np.int64)
-    held = mmap.mmap(-1, size + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-    with contextlib.suppress(OSError, AttributeError):
-        held.madvise(mmap.MADV_HUGEPAGE)
+    held = _mapping(size + _LARGE_PAGE)
+    if held is None:
+        return np.zeros(count, dtype=np.int64)
     whole = np.frombuffer(held, dtype=np.int64)
     start = -int(whole.ctypes.data) % _LARGE_PAGE // 8
     return whole[start : start + count]
