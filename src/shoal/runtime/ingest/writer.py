@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
-from shoal.events.identity import Identity
+from shoal.events.identity import BatchIds, Identity
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.ingest.order import Ordered
 from shoal.runtime.ingest.stamps_kernel import stamp
@@ -63,7 +63,8 @@ class Writer:
         places, fact_places, label_places, dead_places = block.places()
         times = np.asarray(one_chunk(events, "time"))
         bound = np.minimum(times, bound_us)
-        seqs, verdict, original, bodies = self._judge(events, first + places, bound)
+        ids = BatchIds(self.identity)
+        seqs, verdict, original, bodies = self._judge(events, first + places, bound, ids)
         new = verdict == NEW
         kept, kept_seqs, kept_bodies = events, seqs, bodies
         if not new.all():
@@ -74,7 +75,7 @@ class Writer:
         before = self.journal.last_as_of or 0
         stamp(times, bound, before, self.lateness_us, as_of, flags)
         rank = np.concatenate(([0], np.cumsum(new))).astype(np.int64)
-        kept = self.facts.join(kept, _with_rows(block.facts, rank[block.fact_rows]))
+        kept = self.facts.join(kept, _with_rows(block.facts, rank[block.fact_rows]), ids)
         kept = self.enricher.enrich(kept)
         kept = _stamped(kept, kept_seqs, as_of, flags)
         controls: list[ControlFrame] = []
@@ -95,17 +96,22 @@ class Writer:
         clash = np.flatnonzero(verdict == CONFLICT)
         note(CONFLICT_KIND, seqs[clash] - first, clash, self._clashes(events, clash, original))
         again = np.flatnonzero(verdict == DUPLICATE)
-        return self._append(first, block.records, kept, kept_bodies, seqs[again], original[again], controls)
+        frame = None
+        if kept.num_rows:
+            frame = EventFrame(int(kept_seqs[0]), int(kept_seqs[-1]), kept, kept_bodies, ids)
+        return self._append(first, block.records, frame, seqs[again], original[again], controls)
 
     def _judge(
-        self, events: pa.Table, seqs: Int64s, times: Int64s
+        self, events: pa.Table, seqs: Int64s, times: Int64s, ids: BatchIds
     ) -> tuple[Int64s, npt.NDArray[np.int8], Int64s, Int64s]:
         if not events.num_rows:
             none = np.zeros(0, np.int64)
             return none, np.zeros(0, np.int8), none, none
         bodies = body_hashes(events, self.identity)
         skip = np.diff(seqs, prepend=self.journal.next_seq - 1) - 1
-        verdicts = self.dedupe.check(one_chunk(events, "event_id"), bodies, times, self.journal.next_seq, skip=skip)
+        texts = one_chunk(events, "event_id")
+        hashes = ids.ids_of(texts)
+        verdicts = self.dedupe.check(texts, bodies, times, self.journal.next_seq, id_hashes=hashes, skip=skip)
         return seqs, verdicts.verdict, verdicts.original, bodies
 
     def _clashes(self, events: pa.Table, rows: Int64s, original: Int64s) -> Iterable[dict[str, Any]]:
@@ -123,18 +129,15 @@ class Writer:
         self,
         first: int,
         records: int,
-        kept: pa.Table,
-        bodies: Int64s,
+        events: EventFrame | None,
         seqs: Int64s,
         originals: Int64s,
         controls: list[ControlFrame],
     ) -> Group:
         last = first + records - 1
-        events = duplicates = None
-        if kept.num_rows:
-            self.journal.append_events(kept, bodies)
-            numbers = np.asarray(one_chunk(kept, "seq"))
-            events = EventFrame(int(numbers[0]), int(numbers[-1]), kept, bodies)
+        duplicates = None
+        if events is not None:
+            self.journal.append_events(events.table, events.bodies)
         if len(seqs):
             self.journal.append_duplicates(seqs, originals)
             duplicates = DuplicateFrame(int(seqs[0]), int(seqs[-1]), seqs, originals)
