@@ -152,6 +152,10 @@ class Committer:
             elif frame.kind == FINISHED:
                 self._finished.add(self.source)
                 offsets.append(SourceOffset(self.source, "finished", frame.seq))
+        for run in group.runs:
+            own["control"] += len(run.seqs)
+            counts[_COUNTED[run.kind]] += len(run.seqs)
+            counts["read"] += len(run.seqs)
         self.totals.counts.update(counts)
         if counts["read"]:
             self._places[self.source] = self._places.get(self.source, 0) + counts["read"]
