@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from oracles.runtime_stream import stream, write_lines
 from test_run import run, same
 
+from oracles.runtime_stream import stream, write_lines
 from shoal.runtime.deployment import open_deployment
 from shoal.runtime.home import open_home
 from shoal.runtime.ingest.writer import FACTS

@@ -290,8 +290,7 @@ def _column(table: pa.Table, name: str) -> pa.Array:
     column = table.column(name)
     if BY_NAME[name].kind.arrow == pa.string():
         return plain_texts(column)
-    column = column.combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies even one chunk
 
 
 def _operations(given: dict[str, pa.Array], size: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:

@@ -94,9 +94,7 @@ class Frame:
                 self.valid[row, : self.size] = 0
                 continue
             column = table.column(name)
-            array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-            if isinstance(array, pa.ChunkedArray):
-                array = array.chunk(0) if array.num_chunks else pa.array([], type=array.type)
+            array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies even one
             self.set_array(row, kind, array, identity)
             if kind is Kind.TEXT:
                 self.texts[name] = array

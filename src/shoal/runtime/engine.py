@@ -99,7 +99,7 @@ class Engine:
     def decide_columns(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
         """The same for a table that has the pack's attributes as columns already."""
         frame = self._frame
-        frame.fill(table, ids or self.identity)
+        frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
         stamps = stamps_of(table)
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])

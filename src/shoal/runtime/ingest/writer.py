@@ -31,7 +31,7 @@ from shoal.storage.journal import Journal
 DEAD, CONFLICT_KIND, FACTS, LABELS = "dead", "conflict", "facts", "labels"
 STARTED, FINISHED, PACKS = "source.started", "source.finished", "packs"
 RUN_FROM = 16
-"""From so many facts a group on they are journalled as one run in columns, which takes more bytes than a few records."""
+"""So many facts of a group are journalled as one run in columns; fewer take fewer bytes as single records."""
 
 
 @dataclass
