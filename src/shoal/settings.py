@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 
@@ -25,9 +25,22 @@ class Settings(BaseModel):
     dedupe_horizon_s: float = Field(72 * 3600.0, ge=0, description="how long an event id is remembered (journal time)")
     segment_bytes: int = Field(256 << 20, ge=64 << 10, description="size at which a journal segment is sealed")
     snapshot_rows: int = Field(4_000_000, ge=1, description="events between two snapshots of the engine's state")
+    warm_up_rows: int = Field(
+        20_000_000, ge=0, description="a new pack replays at most so many records; with more, new features are partial"
+    )
+    retention_s: float = Field(0, ge=0, description="how long the journal is kept, applied when a run ends; 0: always")
     sample_one_in: int = Field(256, ge=1, description="share of `allow` decisions whose features are stored")
     sort_memory_bytes: int = Field(2 << 30, ge=16 << 20, description="memory for sorting a finite file by time")
     enrichment: tuple[str, ...] = Field((), description="MMDB files and CSVs of ranges used by the writer")
+
+    @model_validator(mode="after")
+    def _retention_covers_duplicates(self) -> Settings:
+        if 0 < self.retention_s < self.dedupe_horizon_s:
+            raise ValueError(
+                f"retention_s is {self.retention_s:.0f}, shorter than the {self.dedupe_horizon_s:.0f} s "
+                "(dedupe_horizon_s) for which duplicates are known by the journal"
+            )
+        return self
 
 
 def read_settings(path: Path) -> Settings:

@@ -41,6 +41,12 @@ def run(
     home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder; made if absent."),
     as_received: bool = typer.Option(False, "--as-received", help="Keep the files' order instead of sorting by time."),
     history: History = typer.Option(History.complete, "--history", help="Whether the files hold all there was."),
+    warm_up: bool | None = typer.Option(
+        None,
+        "--warm-up/--no-warm-up",
+        help="Whether a changed pack replays the journal for its state, or its new features begin as partial; "
+        "default: a replay where it is needed, possible and short.",
+    ),
     output: Output = typer.Option(Output.table, "--output", help="How findings are printed."),
     top: int = typer.Option(20, "--top", min=1, help="How many findings are printed."),
 ) -> None:
@@ -65,7 +71,7 @@ def run(
     with progress_bars() as progress:
         deployment = open_deployment(open_home(home, create=True), progress.stage)
         try:
-            deployment.publish(folder, history_complete=history is History.complete)
+            deployment.publish(folder, history_complete=history is History.complete, warm_up=warm_up)
             warm(deployment.running, progress.stage)
             start = time.perf_counter()
             read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
