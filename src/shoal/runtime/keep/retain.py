@@ -145,11 +145,11 @@ def _keep_engine(history: History, position: int) -> int:
 
 
 def _pin(history: History, engine: Engine, position: int) -> int:
-    """Write, pin and read back a snapshot; the engine is closed."""
+    """Write, read back and pin a snapshot; the engine is closed."""
     saved = history.snapshots.write_engine(lambda folder: engine.snapshot(folder, position), position)
-    history.snapshots.pin(saved)
     history.close(engine)
     history.close(history.restored(saved))
+    history.snapshots.pin(saved)
     return engine.published
 
 

@@ -57,12 +57,15 @@ class Snapshots:
         return sorted(Saved(int(name), path) for name, path in names if name.isdigit())
 
     def write_engine(self, write: Callable[[Path], None], position: int) -> Saved:
-        """Keep what `write` puts into the new folder that it is given. Replaces one of the same position."""
+        """Keep what `write` puts into the new folder that it is given. Replaces one of the same position, unless that
+        is pinned: the state is the same, and there may be no way to make it again."""
         target = self.folder / f"engine-{position}"
+        if (target / PINNED).exists():
+            return Saved(position, target)
         aside = self._aside(target)
         write(aside)
         sync_folder(aside)
-        if target.exists():  # the same state: what stands there may go first
+        if target.exists():
             shutil.rmtree(target)
         os.replace(aside, target)
         sync_folder(self.folder)

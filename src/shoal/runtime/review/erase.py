@@ -2,8 +2,8 @@
 
 Windows, replays and the ledger stay whole, because the keyed id outlives the text (docs/adr/0002). Snapshots of the
 facts are dropped, since they hold texts, and made again by the next run; the one that retention rests on is written
-anew without the texts. Snapshots of the engine hold ids and numbers only; without a retention cut they go as well, so that
-state comes from the journal as it now is.
+anew without the texts. Snapshots of the engine hold ids and numbers only; without a retention cut they go as well, so
+that state comes from the journal as it now is.
 """
 
 from __future__ import annotations
