@@ -24,7 +24,9 @@ class Settings(BaseModel):
     skew_s: float = Field(300.0, ge=0, description="how far a live event's time may lie ahead of its receipt")
     dedupe_horizon_s: float = Field(72 * 3600.0, ge=0, description="how long an event id is remembered (journal time)")
     segment_bytes: int = Field(256 << 20, ge=64 << 10, description="size at which a journal segment is sealed")
-    snapshot_rows: int = Field(4_000_000, ge=1, description="events between two snapshots of the engine's state")
+    snapshot_rows: int = Field(
+        250_000, ge=1, description="events between two snapshots of the engine's state (more where the state is large)"
+    )
     warm_up_rows: int = Field(
         20_000_000, ge=0, description="a new pack replays at most so many records; with more, new features are partial"
     )

@@ -102,9 +102,9 @@ def later(folder: Path, days: int = 3) -> Path:
     found = []
     for event in stream():
         when = datetime.fromisoformat(str(event["time"]).replace("Z", "+00:00")) + timedelta(days=days)
-        moved = {"event_id": f"later-{event['event_id']}", "time": when.isoformat().replace("+00:00", "Z")}
+        moved = {"event_id": f"later{days}-{event['event_id']}", "time": when.isoformat().replace("+00:00", "Z")}
         found.append({**event, **moved})
-    return write_lines(folder / "later.ndjson", found)
+    return write_lines(folder / f"later{days}.ndjson", found)
 
 
 def opened(folder: Path) -> Deployment:

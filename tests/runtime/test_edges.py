@@ -23,7 +23,7 @@ FEATURES = {
     "events": {"operation": "count", "key": "account", "window": "1h"},
     "weight": {"operation": "decayed", "key": "account", "half_life": "6h"},
     "twice": {"operation": "derived", "expression": "2 * weight"},
-    "heavy": {"operation": "derived", "expression": "twice >= 1.0"},
+    "heavy": {"operation": "derived", "expression": "2 * weight >= 1.0"},
 }
 VALUE = 0.5
 NEAR_CASES = [

@@ -11,6 +11,7 @@ from test_run import decisions, stored
 
 from oracles.runtime_stream import stream, write_lines
 from shoal.errors import InvalidInput, Permanent, ShoalError, Temporary
+from shoal.runtime.deployment import find_pack
 from shoal.runtime.home import open_home
 from shoal.runtime.keep.retain import parse_period, plan
 from shoal.runtime.review.doctor import check_up
@@ -139,6 +140,17 @@ def test_nothing_old_nothing_gone(made: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in (folder / "journal").iterdir())
     assert retain(folder, 400 * 86_400.0) == 0
     assert sorted(path.name for path in (folder / "journal").iterdir()) == before
+    # a first segment that holds the publication alone, at no time at all, is not old
+    tiny = tmp_path / "tiny"
+    tiny.mkdir()
+    (tiny / "shoal.toml").write_text("segment_bytes = 65536\n")
+    feed(tiny, find_pack("file_sharing"))
+    deployment = opened(tiny)
+    try:
+        deployment.journal.seal()
+        assert plan(deployment.journal, 400 * 86_400.0, 3600).segments == 0
+    finally:
+        deployment.close()
     empty = tmp_path / "empty"
     deployment = opened(empty)
     try:

@@ -36,6 +36,9 @@ from shoal.storage.frames import Group
 from shoal.storage.journal import Journal
 from shoal.storage.store import Store
 
+LARGE_BYTES, BYTES_A_ROW = 64 << 20, 200
+"""A snapshot of more than so many bytes is due only behind so many events that it costs 200 bytes an event, about what
+the journal takes."""
 SNAPSHOT_FROM = 100_000
 """A run that decided at least so many events ends with a snapshot, so that the next one starts within seconds."""
 
@@ -53,6 +56,7 @@ class Deployment:
     engine: Engine | None = None
     notes: list[str] = field(default_factory=list)
     _since_snapshot: int = 0
+    _spacing: int = 0
     _facts_since: int = 0
 
     def __post_init__(self) -> None:
@@ -111,7 +115,7 @@ class Deployment:
             outcome = self.running.decide(group.events.table)
             self._since_snapshot += group.events.table.num_rows
         decided = self.committer.prepare(group, outcome, self.running)
-        if self._since_snapshot >= self.home.settings.snapshot_rows:
+        if self._since_snapshot >= max(self.home.settings.snapshot_rows, self._spacing):
             self.snapshot(group.last_seq + 1)
         return decided
 
@@ -119,7 +123,9 @@ class Deployment:
         """Write the engine's state down, behind the records below `position`."""
         self._since_snapshot = 0
         snapshots = self.history.snapshots
-        snapshots.write_engine(lambda folder: self.running.snapshot(folder, position), position)
+        saved = snapshots.write_engine(lambda folder: self.running.snapshot(folder, position), position)
+        size = saved.bytes_of_its_own()
+        self._spacing = size // BYTES_A_ROW if size > LARGE_BYTES else 0
         snapshots.thin(self.journal.first_seq)
 
     def note_facts(self, group: Group) -> None:

@@ -84,6 +84,8 @@ def plan(journal: Journal, keep_s: float, horizon_s: float) -> Cut:
             if not segment.sealed or (segment.max_as_of is not None and segment.max_as_of >= last):
                 break
             gone.append(segment)
+        while gone and not gone[-1].rows(EVENTS):  # control records alone are no age
+            gone.pop()
     return Cut(
         gone[-1].next_seq if gone else journal.first_seq,
         max((s.max_as_of for s in gone if s.max_as_of is not None), default=None),

@@ -33,6 +33,11 @@ class Saved:
     position: int
     path: Path
 
+    def bytes_of_its_own(self) -> int:
+        """What it takes on disk beside the files that it shares with others by links."""
+        found = [path.stat() for path in self.path.rglob("*") if path.is_file()]
+        return sum(one.st_size for one in found if one.st_nlink == 1)
+
 
 class Snapshots:
     """The snapshots of one deployment; `spacing` is about how many records lie between two of them."""

@@ -65,7 +65,17 @@ class Edges:
         return compile_expression(self._derived[name], self._scope).root
 
     def _from_feature(self, root: Node) -> bool:
-        return any(node.op == "column" and node.value in self._floats for node in root.walk())
+        """Whether a float feature's last digits can be in this value: below a rounding they are gone."""
+        waiting, seen = [root], {id(root)}
+        while waiting:
+            node = waiting.pop()
+            if node.op == "column" and node.value in self._floats:
+                return True
+            for arg in node.args if node.op not in _STEPS else ():
+                if id(arg) not in seen:
+                    seen.add(id(arg))
+                    waiting.append(arg)
+        return False
 
 
 class _Probe:
