@@ -33,6 +33,9 @@ class Settings(BaseModel):
     retention_s: float = Field(0, ge=0, description="how long the journal is kept, applied when a run ends; 0: always")
     sample_one_in: int = Field(256, ge=1, description="share of `allow` decisions whose features are stored")
     sort_memory_bytes: int = Field(2 << 30, ge=16 << 20, description="memory for sorting a finite file by time")
+    merge_wait_s: float = Field(2.0, ge=0, le=3600, description="how long a stream's record waits for earlier ones")
+    merge_rows: int = Field(200_000, ge=1, description="records held while they wait; more are released early")
+    tick_s: float = Field(60.0, ge=0, description="an idle stream moves the journal's time so often; 0: never")
     enrichment: tuple[str, ...] = Field((), description="MMDB files and CSVs of ranges used by the writer")
 
     @model_validator(mode="after")

@@ -19,10 +19,13 @@ import pyarrow.parquet as pq
 
 from shoal.clock import Clock
 from shoal.policy.findings import Ranked
+from shoal.reports.demo import write_demo
 from shoal.runtime.commit import Totals
 from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
-from shoal.runtime.review.scoring import Score, Touch, score
+from shoal.runtime.review.attribution import attribute
+from shoal.runtime.review.demopage import demo_page
+from shoal.runtime.review.scoring import DAY_US, Score, Touch, score
 from shoal.runtime.run import Progress, Read, read_source
 from shoal.runtime.warm import warm
 from shoal.simulate import Scenario, simulate, write_world
@@ -47,6 +50,7 @@ class DemoResult:
     worst: list[Ranked]
     notes: list[str]
     world: dict[str, object]
+    page: Path
 
 
 def make_world(scenario: Scenario, folder: Path, progress: Progress) -> dict[str, object]:
@@ -77,6 +81,7 @@ def run_demo(
         progress.stage("writing a snapshot")
         deployment.rest()
         worst = deployment.findings(10, per_threat=2).shown
+        rules = {rule.id: rule.title for rule in deployment.running.pack.rules}
     finally:
         deployment.close()
     progress.stage("comparing with the truth")
@@ -85,15 +90,33 @@ def run_demo(
     store = Store.open(home.store)
     try:
         accounts, first, last, events = _population(journal)
-        touches = _touches(journal, store)
+        touches = list(_touches(journal, store))
         found = score(labels, truth, touches, accounts=accounts, start_us=first, end_us=last)
-        tiers = _tiers(store, events)
+        tiers, dead = _tiers(store, events), store.read_dead_counts()
     finally:
         store.close()
         journal.close()
-    days = (last - first) / 86_400e6
+    page = demo_page(
+        scenario.title or scenario.name,
+        found,
+        attribute(labels, truth, touches, start_us=first),
+        worst,
+        rules,
+        accounts=len(accounts),
+        events=events,
+        records=read.now,
+        seconds=seconds,
+        first_us=first,
+        last_us=last,
+        tiers=tiers,
+        stages=deployment.costs,
+        dead=dead,
+    )
+    progress.stage("drawing the report")
+    path = write_demo(folder / "report.html", page)
     totals = deployment.committer.totals
-    return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest)
+    days = (last - first) / DAY_US
+    return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest, path)
 
 
 def _population(journal: Journal) -> tuple[set[str], int, int, int]:

@@ -9,6 +9,7 @@ usable snapshot and the journal behind it.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -55,6 +56,9 @@ class Deployment:
     writer: Writer
     engine: Engine | None = None
     notes: list[str] = field(default_factory=list)
+    costs: dict[str, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )  # CPU seconds by stage of what this process fed
     _since_snapshot: int = 0
     _spacing: int = 0
     _facts_since: int = 0

@@ -29,6 +29,8 @@ from shoal.storage.journal import Journal
 
 DEAD, CONFLICT_KIND, FACTS, LABELS = "dead", "conflict", "facts", "labels"
 STARTED, FINISHED, PACKS = "source.started", "source.finished", "packs"
+PLACES, TICKS = "source.places", "ticks"
+"""How far the partitions of a stream are journalled (with the records that it tells of); a moment of an idle stream."""
 
 
 @dataclass
@@ -42,17 +44,17 @@ class Writer:
     identity: Identity
     lateness_us: int = 900_000_000
 
-    def control(self, kind: str, body: dict[str, Any]) -> Group:
-        """Append and sync one control record."""
-        seq, as_of = self.journal.next_seq, self.journal.last_as_of or 0
+    def control(self, kind: str, body: dict[str, Any], as_of: int = 0) -> Group:
+        """Append and sync one control record; `as_of` moves the journal's time where it lies ahead of it."""
+        seq, as_of = self.journal.next_seq, max(as_of, self.journal.last_as_of or 0)
         self.journal.append_control(seq, as_of, kind, body)
         self.journal.end_group()
         self.journal.sync()
         return Group(seq, seq, None, None, (ControlFrame(seq, as_of, kind, body),))
 
-    def write(self, block: Ordered, bound_us: int | Int64s) -> Group | None:
+    def write(self, block: Ordered, bound_us: int | Int64s, behind: dict[str, Any] | None = None) -> Group | None:
         """Append one block and sync it. `bound_us`: the latest time that an event may have (one, or [n]); later is
-        clamped.
+        clamped. `behind`: the body of a `source.places` record behind the block, durable with it or not at all.
 
         Returns the group as a reader of the journal would get it, or None for an empty block.
         """
@@ -95,7 +97,11 @@ class Writer:
         clash = np.flatnonzero(verdict == CONFLICT)
         note(CONFLICT_KIND, seqs[clash] - first, clash, self._clashes(events, clash, original))
         again = np.flatnonzero(verdict == DUPLICATE)
-        return self._append(first, block.records, kept, kept_bodies, seqs[again], original[again], controls)
+        records = block.records
+        if behind is not None:
+            controls.append(ControlFrame(first + records, int(moments[-1]), PLACES, behind))
+            records += 1
+        return self._append(first, records, kept, kept_bodies, seqs[again], original[again], controls)
 
     def _judge(
         self, events: pa.Table, seqs: Int64s, times: Int64s
