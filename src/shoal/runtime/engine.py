@@ -34,6 +34,9 @@ from shoal.policy.policy import PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
 from shoal.runtime.columns import one_chunk
+from shoal.runtime.revise.open import OpenSet
+from shoal.runtime.revise.reviser import Revised, Reviser
+from shoal.storage.frames import Group
 
 SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 2
 
@@ -71,6 +74,7 @@ class Engine:
         capacity: int = 32_768,
         published: int = -1,
         carried: Sequence[FeatureDefinition] = (),
+        revise: tuple[float, int] | None = None,
     ) -> None:
         self.pack = pack
         self.published = published
@@ -93,6 +97,11 @@ class Engine:
         self._attributes = {a.name: (a.path, a.kind) for a in pack.attributes.values() if a.name in used}
         self._frame = Frame.empty(self.layout, capacity)
         self._first_feature = len(self.event_layout.names)
+        self.reviser: Reviser | None = None
+        if revise is not None:
+            opened = OpenSet(round(revise[0] * 1e6), revise[1])
+            features = slice(self._first_feature, len(self.layout.names))
+            self.reviser = Reviser(self.rules, self.policy, identity, opened, self._fill, features)
 
     def decide(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
         """Decide a batch of stamped events, in seq order and behind all earlier ones. `ids`: what has hashed texts of
@@ -107,13 +116,47 @@ class Engine:
 
     def decide_columns(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
         """The same for a table that has the pack's attributes as columns already."""
+        block, matches, stamps = self._match(table, ids)
+        return Outcome(table, self._frame, block, matches, self.policy.decide(self._frame, matches, stamps))
+
+    def take(self, group: Group) -> Outcome | None:
+        """Decide a group of the journal, with the revisions that its records cause (`revised` tells them); None where
+        it
+        has no events."""
+        reviser = self.reviser
+        if reviser is None:
+            return None if group.events is None else self.decide(group.events.table, group.events.ids)
+        frame = self._frame
+        if group.events is None:
+            for _, pause in reviser.plan(group, None, frame, None):
+                pause(0, 0, np.zeros((0, 5), np.int64))
+            reviser.end(last_as_of(group))
+            return None
+        table = self.with_attributes(group.events.table)
+        block, matches, stamps = self._match(table, group.events.ids)
+        pauses = reviser.plan(group, table, frame, matches)
+        outcome = Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps, pauses))
+        reviser.end(last_as_of(group))
+        return outcome
+
+    @property
+    def revised(self) -> Revised | None:
+        """What the last group that was taken changed in earlier decisions; None where this pack revises nothing."""
+        return self.reviser.now if self.reviser is not None else None
+
+    def _match(self, table: pa.Table, ids: Hash | None) -> tuple[FeatureBlock, Matches, Stamps]:
         frame = self._frame
         frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
         stamps = stamps_of(table)
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
-        matches = self.rules.match(frame)
-        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps))
+        return block, self.rules.match(frame), stamps
+
+    def _fill(self, frame: Frame, table: pa.Table) -> pa.Table:
+        missing = any(name not in table.column_names for name in self._attributes)
+        table = self.with_attributes(table) if missing else table
+        frame.fill(table, BatchIds(self.identity))
+        return table
 
     def with_attributes(self, table: pa.Table) -> pa.Table:
         """The table with the columns that the pack reads from `attributes`."""
@@ -132,6 +175,11 @@ class Engine:
             stream.write(self.policy.snapshot())
             stream.flush()
             os.fsync(stream.fileno())
+        if self.reviser is not None:
+            with (folder / "open.bin").open("wb") as stream:
+                stream.write(self.reviser.open.snapshot())
+                stream.flush()
+                os.fsync(stream.fileno())
         mark = {
             "format": SNAPSHOT_FORMAT,
             "version": SNAPSHOT_VERSION,
@@ -154,6 +202,11 @@ class Engine:
             raise Unsupported(f"{folder}: a snapshot of {theirs}, not of {self.pack.hash}, {self.published}")
         if mark["history_complete"] != self.history_complete:
             raise Unsupported(f"{folder}: a snapshot with another history")
+        if self.reviser is not None:
+            try:
+                self.reviser.open.restore((folder / "open.bin").read_bytes())
+            except OSError as error:
+                raise Corrupt(f"{folder}: {error}") from error
         return self._take(folder, mark, new_partial=False)
 
     def carry(self, folder: Path) -> int:
@@ -194,6 +247,14 @@ def saved_definitions(folder: Path) -> tuple[FeatureDefinition, ...]:
     """The definitions whose state a snapshot holds, also those that its own pack did not read any more."""
     _, manifest = read_manifest(folder / "features")
     return tuple(definition_of(body) for saved in manifest["parts"] for body in saved["definitions"])
+
+
+def last_as_of(group: Group) -> int:
+    """The journal's time behind a group."""
+    found = [frame.as_of for frame in group.controls] + [int(run.as_ofs[-1]) for run in group.runs]
+    if group.events is not None:
+        found.append(int(one_chunk(group.events.table, "as_of")[-1].as_py()))
+    return max(found, default=0)
 
 
 def stamps_of(table: pa.Table) -> Stamps:

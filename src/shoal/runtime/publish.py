@@ -23,8 +23,12 @@ REPLAYED, CARRIED = "replayed", "carried"
 _SUFFIXES = {".yaml", ".yml", ".txt"}
 
 
-def pack_body(folder: Path, pack: Pack, *, history_complete: bool, state: str = REPLAYED) -> dict[str, Any]:
-    """The body of the control record that publishes `pack`, read from `folder`."""
+def pack_body(
+    folder: Path, pack: Pack, *, history_complete: bool, revise: tuple[float, int], state: str = REPLAYED
+) -> dict[str, Any]:
+    """The body of the control record that publishes `pack`, read from `folder`. `revise`: how many seconds a
+    provisional
+    decision stays open, and how many do."""
     files = {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(folder.rglob("*"))
@@ -36,8 +40,15 @@ def pack_body(folder: Path, pack: Pack, *, history_complete: bool, state: str = 
         "hash": pack.hash,
         "history": "complete" if history_complete else "unknown",
         "state": state,
+        "revise": list(revise),
         "files": files,
     }
+
+
+def revise_of(body: Mapping[str, Any]) -> tuple[float, int] | None:
+    """How a publication keeps provisional decisions open; None for one of a release that knew no revisions."""
+    found = body.get("revise")
+    return (float(found[0]), int(found[1])) if found else None
 
 
 def pack_of(body: Mapping[str, Any]) -> Pack:

@@ -24,7 +24,7 @@ from shoal.runtime.ingest.writer import PACKS, Writer
 from shoal.runtime.keep.history import History, Publication
 from shoal.storage import frames as codec
 from shoal.storage.decisions import DecisionLog
-from shoal.storage.frames import CONTROLS, DUPLICATES, EVENTS
+from shoal.storage.frames import CONTROLS, DUPLICATES, EVENTS, ControlFrame
 from shoal.storage.journal import Journal
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -191,6 +191,6 @@ def _publications(journal: Journal, from_seq: int) -> list[Publication]:
                         found += [
                             Publication(record.seq, record.as_of, record.body)
                             for record in codec.decode_controls(reader.payload(head))
-                            if record.kind == PACKS and record.seq >= from_seq
+                            if isinstance(record, ControlFrame) and record.kind == PACKS and record.seq >= from_seq
                         ]
     return found

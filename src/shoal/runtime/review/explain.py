@@ -30,7 +30,8 @@ from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
 from shoal.runtime.keep.history import History, cut_in_words
-from shoal.runtime.review.replay import Comparison, Difference, ReplayReport
+from shoal.runtime.review.differences import Difference, ReplayReport
+from shoal.runtime.review.replay import Comparison
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import EVENTS, decode_events
 from shoal.storage.ids import open_ids
