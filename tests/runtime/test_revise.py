@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from revise_parts import START, Stored, event, fact, feed, opened, run, whole, write_pack
+from typer.testing import CliRunner
 
+from shoal.cli.app import app
 from shoal.clock import SystemClock
 from shoal.errors import Corrupt, InvalidInput, Unsupported
 from shoal.runtime.deployment import open_deployment
@@ -193,7 +195,7 @@ def test_a_part_of_a_later_detector(tmp_path: Path, pack: Path) -> None:
     deployment.close()
     whole(folder)
     stored = Stored(folder)
-    assert [(row.tier_before, row.tier, row.known) for row in stored.revisions] == [(1, 3, '["country"]')]
+    assert [(row.tier_before, row.tier, row.known) for row in stored.revisions] == [(1, 3, '{"country":"XX"}')]
     assert stored.missing == []
 
 
@@ -408,3 +410,46 @@ def test_the_positions_of_vectors_are_those_of_the_decision_log(tmp_path: Path, 
     assert entries
     assert all(entry.vector == vectors[seq] for seq, entry in entries.items())
     assert all(np.frombuffer(entry.vector, np.int64, 1)[0] >= 0 for entry in entries.values())
+
+
+def test_it_is_shown(tmp_path: Path, pack: Path) -> None:
+    table, folder = tmp_path / "geo.csv", tmp_path / "h"
+    home(folder, enrichment=json.dumps([str(table)]))
+    source = tmp_path / "events.ndjson"
+    lines = [event("e0", 0, account="ann", ip="192.0.2.1"), event("e1", 1, account="bob")]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    command = ["run", str(source), "--pack", str(pack), "--out", str(folder)]
+
+    def shown(*arguments: str) -> str:
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.output
+
+    def words(*arguments: str) -> str:
+        return " ".join(shown(*arguments).split())
+
+    assert isinstance(CliRunner().invoke(app, command).exception, InvalidInput), "a table that is absent is refused"
+    said = words(*command, "--allow-missing")
+    assert "geo.csv is missing: cannot read the table" in said
+    assert "provisional: 2; revised 0 times, settled 0, closed without 0; open now 2" in said
+    said = words("doctor", str(folder))
+    assert "geo.csv is missing since record" in said
+    assert "2 provisional decisions are open" in said
+    said = words("explain", "e0", "--out", str(folder))
+    assert "deferred at first: all.free, all.far, all.lent" in said
+    assert "open: waits for account_tier, country, owner_tier" in said
+    table.write_text("cidr,country\n192.0.2.0/24,XX\n")
+    told = tmp_path / "facts.ndjson"
+    told.write_text(json.dumps(fact("ann", "tier", "free", 60)) + "\n", encoding="utf-8")
+    said = shown("run", str(told), "--pack", str(pack), "--out", str(folder), "--output", "ndjson")
+    (ann,) = [json.loads(line) for line in said.splitlines() if line.startswith("{") and '"ann"' in line]
+    assert ann["tier"] == "restrict"
+    assert ann["decisions"] == 1, "the event counts once"
+    reasons = {rule["id"]: rule["reason"] for found in ann["findings"] for rule in found["rules"]}
+    assert reasons["all.far"] == "ann from XX"
+    said = words("explain", "e0", "--out", str(folder))
+    assert "watch → restrict, provisional still became known: country = XX all.far: unknown → matched" in said
+    told_now = "became known: account_tier = free, country = XX all.free: unknown → matched"
+    assert f"restrict → restrict, provisional still {told_now}" in said
+    assert "open: waits for owner_tier" in said
+    assert "2 revisions compared" in words("replay", str(folder))

@@ -88,8 +88,8 @@ def test_an_enrichment_table_that_comes_back(tmp_path: Path) -> None:
     assert stored.missing == []
     assert list(stored.tiers().values()) == [3, 1, 1, 3]
     assert [(row.tier_before, row.tier, row.provisional, row.known) for row in stored.revisions] == [
-        (1, 3, 0, '["country"]'),
-        (1, 1, 0, '["country"]'),
+        (1, 3, 0, '{"country":"XX"}'),
+        (1, 1, 0, '{"country":"NO"}'),
     ]
     assert [row.seq for row in stored.open] == stored.rows["seq"].to_pylist()[2:3]
     assert {(row.subject, row.action) for row in stored.outbox} == {

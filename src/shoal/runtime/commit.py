@@ -43,12 +43,14 @@ _NOTHING = RevisedRows(None, (), (), (), (), (), (), (), Counter())
 
 @dataclass
 class Totals:
-    """What has gone through since the start of this process."""
+    """What has gone through since the start of this process. `open`: provisional decisions that are open, told at its
+    end."""
 
     events: int = 0
     tiers: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     actions: int = 0
+    open: int = 0
 
 
 @dataclass(frozen=True)

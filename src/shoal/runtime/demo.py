@@ -134,7 +134,7 @@ def _population(journal: Journal) -> tuple[set[str], int, int, int]:
 
 
 def _touches(journal: Journal, store: Store) -> Iterator[Touch]:
-    rows = store.read_decisions()
+    rows = store.read_decisions(latest=True)
     for start in range(0, len(rows), 50_000):
         part = rows[start : start + 50_000]
         seqs = np.unique(np.array([row.seq for row in part], dtype=np.int64))
@@ -150,7 +150,7 @@ def _touches(journal: Journal, store: Store) -> Iterator[Touch]:
 
 
 def _tiers(store: Store, events: int) -> dict[int, int]:
-    rows = store.read_decisions()
+    rows = store.read_decisions(latest=True)
     if not rows:
         return {0: events}
     table = pa.table({"seq": [row.seq for row in rows], "tier": [row.tier for row in rows]})

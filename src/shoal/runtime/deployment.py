@@ -162,6 +162,7 @@ class Deployment:
         """Called when nothing is left to read: behind a long run, writes the state down, so that the next start replays
         nothing; and drops what the setting `retention_s` says.
         """
+        self.committer.totals.open = self.store.count_open()
         if self.committer.totals.events >= SNAPSHOT_FROM:
             self.snapshot(self.journal.next_seq)
             self._snapshot_facts(self.journal.next_seq)

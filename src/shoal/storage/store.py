@@ -479,6 +479,8 @@ class Store:
                     subject = sa.case((table.c.subject == text, identity.erased(text)), else_=table.c.subject)
                     values = {"subject": subject, column.name: "null"}
                     changed += connection.execute(sa.update(table).where(named).values(values)).rowcount
+                told = tables.revisions.c.known.contains(text, autoescape=True)
+                changed += connection.execute(sa.update(tables.revisions).where(told).values(known="{}")).rowcount
             connection.execute(
                 sa.update(tables.dead_letters)
                 .where(sa.or_(sa.false(), *(tables.dead_letters.c.detail.contains(t, autoescape=True) for t in texts)))

@@ -16,7 +16,7 @@ from shoal.runtime.engine import Engine
 from shoal.runtime.review.differences import Difference, ReplayReport
 from shoal.runtime.revise.rows import revised_rows
 from shoal.storage.decisions import DecisionLog
-from shoal.storage.store import DecisionRow, OutboxRow, Store
+from shoal.storage.store import DecisionRow, OutboxRow, RevisionRow, Store
 
 Key = tuple[Any, ...]
 
@@ -70,6 +70,8 @@ class Revisions:
     def _compare(self, key: Key, stored: Any, again: Any) -> None:
         if isinstance(stored, OutboxRow) and again is not None:
             stored = stored._replace(state=again.state)  # what became of it since is no difference
+        if isinstance(stored, RevisionRow) and again is not None and stored.known == "{}":
+            again = again._replace(known="{}")  # erased
         if stored == again or key[1] in self._erased:
             return
         if key[1] in self._edges:

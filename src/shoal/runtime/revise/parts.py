@@ -99,6 +99,7 @@ class Parts:
         if reviser is None:
             return
         for path, why in self.tables.why.items():
+            self._deployment.notes.append(f"the enrichment table {path} is missing: {why}")
             self.missing(path, TABLE_COLUMNS, kind=TABLE_PART, why=why)
         for name, part in list(self.known.items()):
             if part.kind == TABLE_PART and name not in self.tables.why:

@@ -63,14 +63,14 @@ class Records(Protocol):
 class Round:
     """Revisions by one cause. `table`: the events as decided again, row by row with `entries` (copies of what was
     before
-    are in `tiers`); `known`: the columns that became known."""
+    are in `tiers`); `known`: what became known."""
 
     cause: Cause
     table: pa.Table
     decisions: Decisions
     numbers: list[int]
     tiers: list[int]
-    known: list[tuple[str, ...]]
+    known: list[dict[str, Any]]
 
 
 @dataclass
@@ -282,12 +282,12 @@ class Reviser:
         hits = [np.array(one.hits, np.int64).reshape(-1, 4) for one in chosen]
         seqs = np.array([one.seq for one in chosen], np.int64)
         decisions = self._policy.again(frame, matches, seqs, cause.as_of, before_now.astype(np.int8), hits)
-        names = [tuple(sorted(known[row])) for row in rows]
+        told_now = [dict(sorted(known[row].items())) for row in rows]
         before = [one.tier for one in chosen]
         for place, entry in enumerate(chosen):
-            self._move(entry, place, decisions, set(names[place]))
+            self._move(entry, place, decisions, set(told_now[place]))
         numbers = [one.revision for one in chosen]
-        self.now.rounds.append(Round(cause, table, decisions, numbers, before, names))
+        self.now.rounds.append(Round(cause, table, decisions, numbers, before, told_now))
 
     def _move(self, entry: Entry, place: int, decisions: Decisions, known: set[str]) -> None:
         """Bring an entry behind its revision; it settles where nothing is deferred any more."""
