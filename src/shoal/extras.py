@@ -14,6 +14,7 @@ from shoal.errors import MissingExtra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "lake": ("duckdb",),
+    "postgres": ("psycopg",),
 }
 """Extra → the modules it brings; `shoal doctor` lists them."""
 
