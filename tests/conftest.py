@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-import servers  # noqa: E402
+import servers
 
 _numbers = itertools.count()
 

@@ -29,4 +29,11 @@ def require(module: str, extra: str) -> ModuleType:
 
 def installed() -> dict[str, bool]:
     """Extra → whether all its modules can be found (without importing them)."""
-    return {extra: all(importlib.util.find_spec(m) is not None for m in modules) for extra, modules in EXTRAS.items()}
+    return {extra: all(map(_found, modules)) for extra, modules in EXTRAS.items()}
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that a dotted name stands in is absent itself
+        return False

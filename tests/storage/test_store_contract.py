@@ -343,7 +343,9 @@ AWKWARD = ["a\x00b", "\x00", "\x10", "\x10@", "\x10P\x00@", "é\u0301", "🐟", 
 
 def test_any_text_comes_back_as_it_was(opener):
     store = opener()
-    rows = [decision(k, text, event_id=text, reasons=json.dumps([text]), subject_id=k) for k, text in enumerate(AWKWARD)]
+    rows = [
+        decision(k, text, event_id=text, reasons=json.dumps([text]), subject_id=k) for k, text in enumerate(AWKWARD)
+    ]
     acts = [action(k, text, subject_id=k, body=json.dumps({"to": text})) for k, text in enumerate(AWKWARD)]
     names = [text[:50] for text in AWKWARD]
     store.commit(

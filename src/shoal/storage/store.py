@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -291,7 +291,9 @@ class Store:
     ) -> list[DecisionRow]:
         """Decisions above `allow`, by seq and in the order committed; fast by seq range or by subject."""
         table = tables.decisions
-        query = sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision, tables.ROW_NUMBER)
+        query = (
+            sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision, tables.ROW_NUMBER)
+        )
         if subject_type is not None:
             query = query.where(table.c.subject_type == subject_type)
         if subject_id is not None:

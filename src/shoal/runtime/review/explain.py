@@ -29,7 +29,7 @@ from shoal.runtime.home import Home
 from shoal.runtime.review.replay import outcomes
 from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal
-from shoal.storage.store import DecisionRow, Store
+from shoal.storage.store import DecisionRow
 
 COUNTING = frozenset({"count", "sum", "mean", "min", "max", "distinct", "decayed"})
 SHOWN_EVENTS = 5

@@ -44,7 +44,7 @@ def place_of(where: str | Path) -> Place:
         return Place(sa.URL.create("sqlite", database=str(where)), Path(where), str(where))
     try:
         url = sa.make_url(where)
-        backend, driver = (url.drivername.split("+") + [""])[:2]
+        backend, _, driver = url.drivername.partition("+")
     except (sa.exc.ArgumentError, ValueError):
         hint = "for example postgresql://user@host/database; reserved characters of a password are written as %xx"
         raise InvalidInput(Problem("store.url", "this is no database URL", hint=hint)) from None
