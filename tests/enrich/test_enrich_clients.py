@@ -32,7 +32,7 @@ MAC = "like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
             Client("Firefox", "115", "Linux", "desktop"),
         ),
         (
-            f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 {MAC} Version/17.1 Mobile/15E148",
+            f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 {MAC} Version/17.1 Mobile/15E148 Safari/604.1",
             Client("Mobile Safari", "17", "iOS", "mobile"),
         ),
         (

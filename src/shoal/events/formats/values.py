@@ -58,7 +58,7 @@ def _parse_text(text: str, zone_required: bool) -> int:
 def _parse_common(text: str) -> int | None:
     """`YYYY-MM-DDTHH:MM:SS[.f…]Z`, which nearly all times are, by the standard library's parser; None to decline.
 
-    That parser takes more than we do (other separators, 24:00, anything behind six digits): hence the look at the shape.
+    That parser takes more than we do (other separators, 24:00, anything behind six digits): so we look at the shape.
     """
     size = len(text)
     if not 20 <= size <= 30 or text[-1] != "Z" or text[4] != "-" or text[10] != "T" or text[13] != ":":

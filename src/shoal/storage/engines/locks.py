@@ -44,11 +44,11 @@ class Writer:
                 return
             if self._connection is None or self._connection.closed or self._connection.invalidated:
                 self._connect()
-            connection = self._connection
-            assert connection is not None
+            kept = self._connection
+            assert kept is not None
             try:
-                with connection.begin():
-                    yield connection
+                with kept.begin():
+                    yield kept
             except sa.exc.DBAPIError as error:
                 if error.connection_invalidated:
                     self._drop()
