@@ -46,9 +46,9 @@ class EventIds:
         """The table with `event_id` filled where it is null or absent; rows keep their order."""
         rows = table.num_rows
         if "event_id" in table.column_names:
-            given = table.column("event_id").combine_chunks()
-            if given.null_count == 0:
+            if table.column("event_id").null_count == 0:
                 return table
+            given = table.column("event_id").combine_chunks()
             missing = np.flatnonzero(np.asarray(given.is_null()))
         else:
             given = pa.nulls(rows, pa.string())

@@ -168,6 +168,10 @@ class Committer:
             elif frame.kind == FINISHED:
                 self._finished.add(self.source)
                 offsets.append(SourceOffset(self.source, "finished", frame.seq))
+        for run in group.runs:
+            own["control"] += len(run.seqs)
+            counts[_COUNTED[run.kind]] += len(run.seqs)
+            counts["read"] += len(run.seqs)
         self.totals.counts.update(counts)
         if counts["read"]:
             self._places[self.source] = self._places.get(self.source, 0) + counts["read"]
@@ -223,10 +227,8 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
     if not len(hits):
         return [], []
     policy, pack = engine.policy, engine.pack
-    actions: dict[int, list[str]] = {}
     names = [policy.actions[action] for action in planned.action.tolist()]
-    for hit, name in zip(planned.hit.tolist(), names, strict=True):
-        actions.setdefault(hit, []).append(name)
+    actions = _action_texts(planned.hit.tolist(), names)
     outbox = _rows(
         OutboxRow,
         (
@@ -260,7 +262,7 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
             hits.tier[chosen].tolist(),
             _rule_texts(hits.rules[chosen], [rule.id for rule in pack.rules]),
             [_json.encode(texts).decode() if texts else "[]" for texts in reasons],
-            [_json.encode(actions[k]).decode() if k in actions else "[]" for k in places],
+            [actions.get(k, "[]") for k in places],
             repeat(pack.hash),
         ),
     )
@@ -272,13 +274,22 @@ def _rows(kind: type[Row], columns: tuple[Iterable[Any], ...]) -> list[Row]:
     return list(map(partial(tuple.__new__, kind), zip(*columns, strict=False)))
 
 
+def _action_texts(hits: list[int], names: list[str]) -> dict[int, str]:
+    """The names of the actions that each hit plans, as JSON."""
+    alone = {name: _json.encode([name]).decode() for name in set(names)}
+    texts = dict(zip(hits, map(alone.__getitem__, names), strict=True))
+    if len(texts) < len(hits):  # some plan several
+        several: dict[int, list[str]] = {}
+        for hit, name in zip(hits, names, strict=True):
+            several.setdefault(hit, []).append(name)
+        texts |= {hit: _json.encode(own).decode() for hit, own in several.items() if len(own) > 1}
+    return texts
+
+
 def _rule_texts(bits: Bits, ids: list[str]) -> list[str]:
     """The ids of the rules that each hit matched, as JSON; written once for each combination."""
-    cache: dict[tuple[int, ...], str] = {}
-    texts = []
-    for row, key in enumerate(map(tuple, bits.tolist())):
-        text = cache.get(key)
-        if text is None:
-            text = cache[key] = _json.encode([ids[rule] for rule in rule_indices(bits[row])]).decode()
-        texts.append(text)
-    return texts
+    rows = np.ascontiguousarray(bits)
+    keys = rows.view(f"V{rows.shape[1] * rows.itemsize}").reshape(-1).tolist()
+    first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+    texts = {key: _json.encode([ids[rule] for rule in rule_indices(bits[row])]).decode() for key, row in first.items()}
+    return list(map(texts.__getitem__, keys))

@@ -91,7 +91,7 @@ class Deployment:
                 self.engine = self.build(frame.body, frame.seq)
         outcome = None
         if group.events is not None:
-            outcome = self.running.decide(group.events.table)
+            outcome = self.running.decide(group.events.table, group.events.ids)
             self._since_snapshot += group.events.table.num_rows
         decided = self.committer.prepare(group, outcome, self.running)
         if self._since_snapshot >= self.home.settings.snapshot_rows:

@@ -128,4 +128,6 @@ def _written(deployment: Deployment, blocks: Iterable[Ordered], max_time: int | 
         group = deployment.writer.write(block, bound)
         if group is not None:
             deployment.note_facts(group)
+            if group.events is not None and group.events.ids is not None and deployment.engine is not None:
+                deployment.engine.hash_ahead(group.events.table, group.events.ids)
             yield group
