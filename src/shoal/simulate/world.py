@@ -57,7 +57,7 @@ class World:
         self.book: AddressBook = build_addresses(scenario, seed, homes, people.org_home, countries)
         presence = Presence(scenario, people, self.book)
         self.attacks: Attacks = plan_attacks(scenario, seed, people, self.book, presence)
-        self.renderer = Renderer(people, self.book, self.attacks.suffixes)
+        self.renderer = Renderer(people, self.book, self.attacks.suffixes, scenario.activity.entropy_share)
         self._labels: pa.Table | None = None
         self._truth: pa.Table | None = None
 
@@ -203,6 +203,8 @@ class World:
                 found = renderer.link_texts(array)
             elif subject_type == "ip":
                 found = self.book.text.take(pa.array(array))
+            elif subject_type == "app":
+                found = renderer.words["app"].take(pa.array(array))
             else:
                 found = renderer.sha_texts(array)
             return [str(text) for text in found.to_pylist()]
