@@ -178,7 +178,9 @@ def test_expectations_and_budgets_are_read():
     text = """adversaries: [{id: a, kind: phishing, start_day: 1, budget: {accounts: 7}}]
 expect:
   warm_up_days: 1
-  attacks: [{attack: a, caught_share: 0.5, within_h: 3, harmful_before: 10, tier: restrict}, {kind: phishing, within_h: 9}]
+  attacks:
+  - {attack: a, caught_share: 0.5, within_h: 3, harmful_before: 10, tier: restrict}
+  - {kind: phishing, within_h: 9}
   honest: {touched_per_10k_week: 5, kinds: [{kind: benign_travel, touched_share: 0.1}]}
 reactions: {challenges: {email_code: {owner: 0.5}}}
 """

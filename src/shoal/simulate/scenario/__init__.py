@@ -13,7 +13,7 @@ from shoal.simulate.scenario.adversaries import (
     Stuffing,
     Takeover,
 )
-from shoal.simulate.scenario.expect import ExpectedAttack, ExpectedBenign, ExpectedHonest, Expectations
+from shoal.simulate.scenario.expect import Expectations, ExpectedAttack, ExpectedBenign, ExpectedHonest
 from shoal.simulate.scenario.reactions import Budget, Reactions
 from shoal.simulate.scenario.read import builtin_scenario, builtin_scenarios, parse_scenario, read_scenario
 from shoal.simulate.scenario.schema import SCENARIO_VERSION, Failures, Happening, Home, Scenario
@@ -24,10 +24,10 @@ __all__ = [
     "Adversary",
     "Budget",
     "Destruction",
+    "Expectations",
     "ExpectedAttack",
     "ExpectedBenign",
     "ExpectedHonest",
-    "Expectations",
     "Failures",
     "FakeAccounts",
     "Happening",
