@@ -58,6 +58,27 @@ BAD = [
         "adversaries:\n- {id: a, kind: phishing, start_day: 1}\n- {id: a, kind: malware, start_day: 1}",
         "scenario.id_twice", 6, "adversaries[1]",
     ),
+    ("expect: [a]", "scenario.type", 4, "a mapping"),
+    ("expect: {atacks: []}", "scenario.key", 4, "did you mean 'attacks'"),
+    ("expect: {warm_up_days: 14, honest: {nothing_fires: true}}", "scenario.range", 4, "leaves no day"),
+    ("expect: {attacks: [{attack: a, caught_share: 0.5}]}", "scenario.choice", 4, "no attack 'a' in this scenario"),
+    ("expect:\n  attacks:\n  - kind: phishing\n    within_h: 1", "scenario.choice", 6, "no kind 'phishing'"),
+    ("expect:\n  attacks:\n  - {caught_share: 0.5}", "scenario.expect", 6, "neither or both"),
+    ("expect: {attacks: [{attack: a}]}", "scenario.expect", 4, "expects nothing"),
+    ("expect: {attacks: [{attack: a, caught_share: 1.5}]}", "scenario.range", 4, "0.0 to 1.0"),
+    ("expect: {attacks: [{attack: a, caught_share: null}]}", "scenario.type", 4, "a number"),
+    ("expect: {attacks: [{attack: a, tier: alow, within_h: 1}]}", "scenario.choice", 4, "restrict"),
+    ("expect: {honest: {kinds: [{kind: benign_travl, touched_share: 0}]}}", "scenario.choice", 4, "'benign_travel'"),
+    ("expect: {honest: {kinds: [{kind: benign_travel}]}}", "scenario.required", 4, "'touched_share' is missing"),
+    ("expect: {honest: {nothing_fires: 1}}", "scenario.type", 4, "true, false"),
+    ("expect: {honest: {touched_per_10k_week: -1}}", "scenario.range", 4, "0 to"),
+    ("quick: perhaps", "scenario.type", 4, "true, false"),
+    ("reactions: {step_min: 0}", "scenario.range", 4, "0.1 to 1,440"),
+    ("reactions: {challenges: {totp: {owner: 2}}}", "scenario.range", 4, "0.0 to 1.0"),
+    (
+        "adversaries: [{id: a, kind: phishing, start_day: 1, budget: {acounts: 3}}]", "scenario.key", 4,
+        "did you mean 'accounts'",
+    ),
     ("title: [a]", "scenario.type", 4, "a text"),
     ("title: " + "x" * 2000, "scenario.range", 4, "2,000 characters"),
     ("a: [", "scenario.yaml", 5, "not YAML"),
@@ -151,6 +172,27 @@ def test_defaults_lie_in_their_ranges():
     check(Scenario, "scenario")
     for name, cls in ADVERSARIES.items():
         check(cls, name)
+
+
+def test_expectations_and_budgets_are_read():
+    text = """adversaries: [{id: a, kind: phishing, start_day: 1, budget: {accounts: 7}}]
+expect:
+  warm_up_days: 1
+  attacks:
+  - {attack: a, caught_share: 0.5, within_h: 3, harmful_before: 10, tier: restrict}
+  - {kind: phishing, within_h: 9}
+  honest: {touched_per_10k_week: 5, kinds: [{kind: benign_travel, touched_share: 0.1}]}
+reactions: {challenges: {email_code: {owner: 0.5}}}
+"""
+    found = parse_scenario(HEAD + text)
+    first, second = found.expect.attacks
+    assert (first.caught_share, first.within_h, first.harmful_before, first.tier) == (0.5, 3, 10, "restrict")
+    assert (second.caught_share, second.within_h, second.harmful_before) == (None, 9, None)
+    assert found.expect.count == 6
+    assert found.adversaries[0].budget.accounts == 7
+    passing = found.reactions.challenges
+    assert (passing.email_code.owner, passing.email_code.bulk, passing.push.bulk) == (0.5, 0.27, 0.01)
+    assert parse_scenario(HEAD).expect.count == 0
 
 
 def test_moments():

@@ -22,6 +22,8 @@ SIGNED = {"actor", "account", "session", "device"}
 
 def shown(value):
     """A default as one writes it in YAML."""
+    if value is None:
+        return "not asked"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal.simulate.scenario.schema import fraction, knob
+from shoal.simulate.scenario.knobs import fraction, knob
+from shoal.simulate.scenario.reactions import Budget
 
 TOOLS = ("none", "common", "victim", "single")
 _TOOL = (
@@ -27,6 +28,7 @@ class Adversary:
     start_day: float = knob(0.0, "when it begins", 0, 3650, required=True)
     days: float = knob(2.0, "how long it goes on", 0.01, 3650)
     known_after_h: float = knob(48.0, "mean hours from harm to a label of it being known", 0, 24_000)
+    budget: Budget = knob(Budget, "what he can afford when he is stopped")  # noqa: RUF009
 
 
 @dataclass(frozen=True)

@@ -7,26 +7,15 @@ else. Shares are in [0, 1]; days count from the scenario's start and may be frac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from shoal.simulate.scenario.expect import Expectations
+from shoal.simulate.scenario.knobs import fraction as fraction
+from shoal.simulate.scenario.knobs import knob as knob
+from shoal.simulate.scenario.reactions import Reactions
+
 SCENARIO_VERSION = 1
-
-
-def knob(default: Any, doc: str, lo: float | None = None, hi: float | None = None, **more: Any) -> Any:
-    """A field of a scenario. `lo`, `hi`: allowed range, inclusive. `choices`: allowed texts. `length`: of a list.
-    `required=True`: no default."""
-    meta = {"doc": doc, "lo": lo, "hi": hi, **more}
-    if more.get("required"):
-        return field(metadata=meta)
-    if isinstance(default, type) or callable(default):
-        return field(default_factory=default, metadata=meta)
-    return field(default=default, metadata=meta)
-
-
-def fraction(default: float, doc: str) -> Any:
-    """A share in [0, 1]."""
-    return knob(default, doc, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -287,3 +276,6 @@ class Scenario:
     calendar: tuple[Happening, ...] = knob((), "happenings on a date", item=Happening, most=500)
     delivery: Delivery = knob(Delivery, "how records reach us")
     adversaries: tuple[Any, ...] = knob((), "attacks; each has an id and a kind", tagged="adversaries", most=2000)
+    quick: bool = knob(False, "whether `shoal scenario run --quick` runs it")
+    expect: Expectations = knob(Expectations, "what must be caught, by when, and at what honest cost")
+    reactions: Reactions = knob(Reactions, "how the world answers to enforcement")
