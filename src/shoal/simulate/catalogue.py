@@ -39,9 +39,10 @@ WORDS: dict[str, tuple[str, ...]] = {
         "calendar", "notes", "scanner", "signer", "backup", "photos", "crm", "mailer", "tasks", "studio", "reader",
         "sheets", "forms", "archive", "bridge", "planner", "player", "translate", "invoice", "timesheet",
         # from here on those that few people use (`NICHE_APPS`)
-        "pdfmerge", "duplicates", "whiteboard", "thumbnails", "converter", "journal", "receipts", "portfolio", "storyboard",
-        "captions", "mindmap", "albums", "watermark", "resizer", "transcribe", "kanban", "gradebook", "choir", "genealogy",
-        "allotment", "logbook", "minutes", "rota", "quotes", "labels", "maps", "surveys", "badges", "ledger", "stickers",
+        "pdfmerge", "duplicates", "whiteboard", "thumbnails", "converter", "journal", "receipts", "portfolio",
+        "storyboard", "captions", "mindmap", "albums", "watermark", "resizer", "transcribe", "kanban", "gradebook",
+        "choir", "genealogy", "allotment", "logbook", "minutes", "rota", "quotes", "labels", "maps", "surveys",
+        "badges", "ledger", "stickers",
         "vault", "inbox", "summary", "lookup", "folderview", "quicksign", "cleanup", "mailmerge", "unzip", "compare",
         "cvmaker", "filefax", "docview", "speedup", "driveplus", "smartscan", "teamspace", "safelink", "autofill",
         "pagecount",
@@ -52,6 +53,7 @@ CODE: dict[str, dict[str, int]] = {column: {w: i for i, w in enumerate(words)} f
 POPULAR_APPS = 20
 """Applications before this code are those that most people choose from."""
 NICHE_APPS = tuple(range(POPULAR_APPS, len(WORDS["app"])))
+"""Those that few people use; which of them are malicious differs from world to world."""
 BACKUP_APP = CODE["app"]["app-backup"]
 
 NETWORK_KINDS = ("home", "mobile", "office", "vpn", "hosting")

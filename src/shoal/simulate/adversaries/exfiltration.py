@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from shoal.simulate.adversaries.stage import Stage
-from shoal.simulate.catalogue import CODE, NICHE_APPS
+from shoal.simulate.catalogue import CODE
 from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Bools, Ints, median_counts, micros, ragged, running
 from shoal.simulate.honest.actions import file_code
+from shoal.simulate.honest.programs import split_apps
 from shoal.simulate.rows import Rows, rows, take
-
-MALICIOUS_APPS = NICHE_APPS[-15:]
-"""Which names adversaries register; to the service they are applications like any other."""
 
 
 def plan_consent(stage: Stage) -> list[Rows]:
@@ -24,7 +22,7 @@ def plan_consent(stage: Stage) -> list[Rows]:
     victims = rng.permutation(stage.victims(spec.victims, password=False, files=5))
     size = len(victims)
     which = np.arange(size) * spec.apps // max(size, 1)  # one application after the other
-    names = rng.permutation(np.array(MALICIOUS_APPS))[: spec.apps]
+    names = rng.permutation(split_apps(stage.seed)[1])[: spec.apps]
     app = names[which]
     first = stage.start + (np.arange(spec.apps) * (stage.end - stage.start) // spec.apps)
     lag = np.minimum(rng.exponential(spec.lure_h * 0.5, size), spec.lure_h * 4) * HOUR
@@ -97,7 +95,8 @@ def _hours(stage: Stage, account: Ints, time: Ints, away: Bools) -> Ints:
     local = time + offset
     hour = np.where(away, 19 + stage.rng.random(len(time)) * 4.5, 9 + stage.rng.random(len(time)) * 8)
     moved = local // DAY * DAY + (hour * HOUR).astype(np.int64) - offset
-    return np.maximum(moved, stage.start)
+    out: Ints = np.maximum(moved, stage.start)
+    return out
 
 
 def _hand_over(stage: Stage, members: Ints, ends: Ints) -> list[Rows]:

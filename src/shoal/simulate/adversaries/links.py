@@ -80,8 +80,8 @@ def _both(owners: Entries, hijacked: Entries) -> tuple[Ints, Rows]:
 
 
 def fresh_and_hijacked(stage: Stage, size: int) -> tuple[list[Rows], Ints, Rows]:
-    """Accounts to act with: `fresh` of them sign up for it (and are labelled), the others are hijacked. Rows, since when,
-    and the columns that tell who acts."""
+    """Accounts to act with: `fresh` of them sign up for it (and are labelled), the others are hijacked. Rows, since
+    when, and the columns that tell who acts."""
     fresh = round(size * stage.adversary.fresh)
     out, owners = _fresh_owners(stage, fresh)
     for account, moment in zip(owners.victim.tolist(), owners.time.tolist(), strict=True):

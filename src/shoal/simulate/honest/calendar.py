@@ -13,7 +13,7 @@ from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, generator, mic
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.honest.links import plan_visits
 from shoal.simulate.honest.presence import Presence
-from shoal.simulate.honest.programs import HONEST_APPS, grant_rows
+from shoal.simulate.honest.programs import grant_rows, split_apps
 from shoal.simulate.honest.sessions import Tokens, own_device
 from shoal.simulate.render import extension_of
 from shoal.simulate.rows import Rows, extra, length, rows, take
@@ -121,7 +121,7 @@ class Calendar:
     def _referrals(
         self, rng: np.random.Generator, happening: Happening, day: int, tokens: Tokens, today: Rows
     ) -> list[Rows]:
-        """Invitations before, and acceptance after, most of the sign-ups of a campaign. Some people invite very many."""
+        """Invitations before, and acceptance after, most of a campaign's sign-ups. Some people invite very many."""
         people = self.presence.people
         start, end = span(self.presence, happening)
         day_start = self.presence.scenario.start + day * DAY
@@ -164,7 +164,7 @@ class Calendar:
         day_start = self.presence.scenario.start + day * DAY
         today = (time >= day_start) & (time < day_start + DAY)
         who, time = who[today], np.maximum(time[today], day_start + 2 * MINUTE)
-        app = np.full(len(who), HONEST_APPS[-1])
+        app = np.full(len(who), split_apps(self.seed)[0][-1])
         for account, moment in zip(who.tolist(), time.tolist(), strict=True):
             self.labels.add("account", account, "benign_app_launch", moment, moment + 12 * HOUR, moment, None)
         mark = MARK["benign_app_launch"]

@@ -73,7 +73,7 @@ class Moderators:
     def _regular(self, rng: np.random.Generator, day: int, tokens: Tokens, visits: Rows) -> list[Rows]:
         """A visit and a report each."""
         size = int(rng.poisson(len(self.reporters) * self.wish.reports_per_week / 7))
-        seen = np.flatnonzero((visits["type"] == TYPE["link.visited"]) & (visits["owner"] >= 0)) if visits else []
+        seen = np.flatnonzero((visits["type"] == TYPE["link.visited"]) & (visits["owner"] >= 0))
         if not size or not len(seen):
             return []
         which = rng.integers(0, len(self.reporters), size)

@@ -57,8 +57,8 @@ class Presence:
         return found
 
     def _other_houses(self) -> tuple[Ints, Ints]:
-        """For each household the one whose addresses it gets when its provider renumbers: of the same provider and city,
-        half of them further on, so in another prefix where there is one; and its country."""
+        """For each household the one whose addresses it gets when its provider renumbers: of the same provider and
+        city, half of them further on, so in another prefix where there is one; and its country."""
         book = self.book
         first = book.homes
         key = book.city[first] * (1 << 40) + book.asn[first]

@@ -16,11 +16,19 @@ from shoal.simulate.honest.sessions import Tokens, own_device
 from shoal.simulate.rows import Rows, rows, take
 from shoal.simulate.truth import MARK, LabelBook
 
-HONEST_APPS = NICHE_APPS[:34]
-"""Little-known applications that are honest."""
+MALICIOUS = 15
+"""How many of the little-known applications a world keeps for adversaries."""
 _PUSH = CODE["method"]["push"]
 _SESSIONS = 1 << 61
 """Sessions of programs have codes from here on: one for each account and application."""
+
+
+def split_apps(seed: int) -> tuple[Ints, Ints]:
+    """The little-known applications of a world that are honest, and those that adversaries may register: no name tells
+    which is which."""
+    apps = np.array(NICHE_APPS, dtype=np.int64)
+    arranged = apps[np.argsort(mix(apps, seed * 8 + 93))]
+    return arranged[MALICIOUS:], arranged[:MALICIOUS]
 
 
 def read_rows(
@@ -123,7 +131,8 @@ class Programs:
         people, scenario = self.presence.people, self.presence.scenario
         who = np.flatnonzero(rng.random(people.settled) < scenario.habits.niche_apps_per_week / 7)
         time = scenario.start + day * DAY + ((7 + 15 * rng.random(len(who))) * HOUR).astype(np.int64)
-        app = np.array(HONEST_APPS)[rng.integers(0, len(HONEST_APPS) - 1, len(who))]
+        honest, _ = split_apps(self.seed)
+        app = honest[rng.integers(0, len(honest) - 1, len(who))]
         return grant_rows(rng, self.presence, tokens, library, (who, time, app), MARK["benign_niche_app"], 0.4)
 
 

@@ -171,7 +171,7 @@ class MfaFatigue(Persistence):
 
 @dataclass(frozen=True)
 class SessionTheft(Persistence):
-    """Token theft: a session that its owner has just begun is used by somebody else as well; there is no second login."""
+    """Token theft: a session that its owner has just begun is used by somebody else as well, without a login."""
 
     victims: int = knob(10, "accounts whose token is stolen", 1, 1_000_000)
     near: str = knob("country", _NEAR, choices=NEAR)
