@@ -13,6 +13,7 @@ from shoal.simulate.scenario import (
     parse_scenario,
     read_scenario,
 )
+from shoal.simulate.scenario.schema import CALENDAR_KINDS
 from shoal.simulate.truth import KINDS
 
 HEAD = "shoal_scenario: 1\nname: x\nstart: 2025-03-03\n"
@@ -154,8 +155,27 @@ def test_shipped_scenarios():
     assert builtin_scenario("quiet").adversaries == ()
     fortnight = builtin_scenario("fortnight")
     assert min(a.start_day for a in fortnight.adversaries) >= 3
-    for name in ("fortnight", "tiny"):
-        assert {a.kind for a in builtin_scenario(name).adversaries} == set(ADVERSARIES) == set(KINDS)
+    assert {a.kind for a in fortnight.adversaries} == {a.kind for a in builtin_scenario("tiny").adversaries}
+    shipped = [builtin_scenario(name) for name in builtin_scenarios()]
+    assert {a.kind for s in shipped for a in s.adversaries} == set(ADVERSARIES) == set(KINDS)
+    assert {h.kind for s in shipped for h in s.calendar} == set(CALENDAR_KINDS)
+
+
+def test_small_worlds_expect_something():
+    small = [builtin_scenario(n) for n in builtin_scenarios() if n not in ("fortnight", "quiet", "tiny")]
+    assert len(small) >= 14
+    for scenario in small:
+        assert 1500 <= scenario.population.accounts <= 6000
+        assert 4 <= scenario.days <= 8
+        expect = scenario.expect
+        assert expect.count, scenario.name
+        if not scenario.adversaries:
+            honest = expect.honest
+            assert honest.nothing_fires or honest.touched_per_10k_week is not None
+            continue
+        assert {e.attack for e in expect.attacks} == {a.id for a in scenario.adversaries}, scenario.name
+        assert expect.honest.touched_per_10k_week is not None
+        assert min(a.start_day for a in scenario.adversaries) >= expect.warm_up_days
 
 
 def test_defaults_lie_in_their_ranges():

@@ -10,7 +10,7 @@ import numpy as np
 
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.catalogue import CODE, EXT, TYPE
-from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Ints, generator, median_counts, micros, ragged
+from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Bools, Ints, generator, median_counts, micros, ragged
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.honest.links import plan_visits, report_rows, visit_rows
 from shoal.simulate.honest.moderation import resolve, stop_rows
@@ -153,16 +153,24 @@ def verdicts(stage: Stage, planned: list[Rows]) -> list[Rows]:
         return planned
     decided = told["time"] + micros(np.exp(rng.normal(np.log(moderation.review_h * 3600), 0.7, length(told))))
     upheld = rng.random(length(told)) >= moderation.wrong
-    out = [stage.harmless(resolve(told, decided, upheld))]
     if not moderation.stops:
-        return [whole, *out]
+        return [whole, stage.harmless(resolve(told, decided, upheld))]
     good = np.flatnonzero(upheld & (told["link"] >= 0))
     order = good[np.argsort(decided[good], kind="stable")]
     first = order[np.unique(told["link"][order], return_index=True)[1]]
-    gone = take(told, first)
     reason = "phishing" if stage.adversary.kind == "phishing" else "malware"
     stopped = decided[first] + SECOND
-    out.append(stage.harmless(stop_rows("link.stopped", stopped, gone, reason)))
-    ends = dict(zip(gone["link"].tolist(), stopped.tolist(), strict=True))
-    limit = np.array([ends.get(code, np.iinfo(np.int64).max) for code in whole["link"].tolist()], dtype=np.int64)
-    return [take(whole, whole["time"] < limit), *out]
+    stops = stop_rows("link.stopped", stopped, take(told, first), reason)
+    ends = dict(zip(told["link"][first].tolist(), stopped.tolist(), strict=True))
+    made = take(whole, _before(whole, ends))  # nobody comes to a stopped link, nor reports it
+    kept = _before(told, ends)
+    verdict = resolve(take(told, kept), decided[kept], upheld[kept])
+    return [made, stage.harmless(verdict), stage.harmless(stops)]
+
+
+def _before(part: Rows, ends: dict[int, int]) -> Bools:
+    """Rows before the end of their link; a link that has none does not end."""
+    last = np.iinfo(np.int64).max
+    limit = np.array([ends.get(code, last) for code in part["link"].tolist()], dtype=np.int64)
+    found: Bools = part["time"] < limit
+    return found

@@ -29,7 +29,7 @@ def plan_fatigue(stage: Stage) -> list[Rows]:
     local = time + stage.presence.offset[people.home[victims]]
     to_night = (rng.random(size) * 5 * HOUR).astype(np.int64) - local % DAY
     time = time + np.where(rng.random(size) < spec.night, to_night, 0)
-    time = np.clip(time, stage.start, max(stage.end, stage.start + MINUTE))
+    time = np.where(time < stage.start, time + DAY, time)
     counts = median_counts(rng, spec.prompts, 0.5, size)
     accepts = rng.random(size) < spec.accepts
     group, place = ragged(counts)
@@ -60,7 +60,9 @@ def plan_fatigue(stage: Stage) -> list[Rows]:
     out.append(rows("challenge.passed", answer[at], **take(asked, at), method="push", outcome="success", **truth))
     won = tries.some(group[at])
     won.time = answer[at] + micros(rng.uniform(0.2, 2, len(at)))
-    for victim, begun in zip(victims[~accepts].tolist(), time[~accepts].tolist(), strict=True):
+    first = issued[place == 0]
+    stage.since = dict(zip(victims.tolist(), first.tolist(), strict=True))
+    for victim, begun in zip(victims[~accepts].tolist(), first[~accepts].tolist(), strict=True):
         stage.label("account", victim, spec.kind, begun, begun + DAY)  # besieged, not opened
     return out + _enter(stage, won)
 
@@ -143,6 +145,7 @@ def plan_recovery(stage: Stage) -> list[Rows]:
     seen = {name: who[name] for name in ("account", "device", "address", "agent")}
     out = [rows("password.reset", reset, **seen, method="email_code", outcome="success", **truth)]
     more, inside = login_rows(stage, tries, passes=spec.passes_challenge)
+    stage.since = dict(zip(victims.tolist(), reset.tolist(), strict=True))
     entered = tries.some(inside)
     out += more
     count = len(entered.victim)

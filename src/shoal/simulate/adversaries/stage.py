@@ -41,6 +41,8 @@ class Stage:
         self.mark, self.recovery = MARK[adversary.kind], MARK["recovery"]
         self.victim_kind = "account_takeover"
         """Kind of the labels of hijacked accounts."""
+        self.since: dict[int, int] = {}
+        """From when on a hijacked account is under attack (µs), where that is before the login."""
         self._next = (1 << 56) + (index << 36)
 
     def codes(self, size: int) -> Ints:
