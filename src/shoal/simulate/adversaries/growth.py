@@ -36,8 +36,9 @@ def plan_referrals(stage: Stage) -> list[Rows]:
     collector = np.concatenate([people, made["actor"]])
     own = stage.own(people, begin[: len(people)])
     who = {name: np.concatenate([column, made[name]]) for name, column in own.items()}
-    for account, moment in zip(collector.tolist(), begin.tolist(), strict=True):
-        stage.label("account", account, spec.kind, min(moment, stage.world_end), None)
+    since = np.concatenate([begin[: len(people)], created])
+    for account, moment in zip(collector.tolist(), since.tolist(), strict=True):
+        stage.label("account", account, spec.kind, moment, None)
     counts = 1 + rng.poisson(max(spec.invited - 1, 0), size)
     group, _ = ragged(counts)
     span = max(stage.end - stage.start, HOUR)

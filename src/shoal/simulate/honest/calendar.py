@@ -47,6 +47,7 @@ class Calendar:
     def day(self, day: int, tokens: Tokens, library: Ints, today: Rows) -> list[Rows]:
         """Rows that happenings add today; marks those of `today` that they explain."""
         out: list[Rows] = []
+        incident = False
         for index, happening in self.happenings:
             rng = generator(self.seed, "calendar", index, day)
             begins = int(happening.day) == day
@@ -56,8 +57,14 @@ class Calendar:
                 out += self._referrals(rng, happening, day, tokens, today)
             elif happening.kind == "app_launch":
                 out += self._launch(rng, index, happening, day, tokens, library)
+            elif happening.kind in ("login_outage", "session_expiry"):
+                incident = True
             if happening.kind == "product_launch" or (happening.kind == "press" and happening.mobile > 0):
                 self._mark_wave(happening, today)
+        if incident:
+            some = take(today, today["mark"] == MARK["benign_incident"])
+            for account, moment in zip(some["account"].tolist(), some["time"].tolist(), strict=True):
+                self.labels.add("account", account, "benign_incident", moment, moment + HOUR, moment, None)
         return out
 
     def photo(self, day: int, made: Rows) -> list[Rows]:

@@ -108,10 +108,11 @@ class Programs:
         ends = begin + np.bincount(group, minlength=len(who)).astype(np.int64) * 95 * SECOND
         for account, start, end in zip(who.tolist(), begin.tolist(), ends.tolist(), strict=True):
             self.labels.add("account", account, "benign_repeated_challenge", start, end, end, None)
-        reason = CODE["reason"]["challenge_abandoned"]
         last = ends + micros(rng.uniform(1, 20, len(who)))
         method = {"method": np.full(len(who), _PUSH), "mark": np.full(len(who), mark)}
-        denied = np.flatnonzero(rng.random(len(group)) < 0.12)  # the wrong button
+        pressed = rng.random(len(group)) < 0.12  # the wrong button
+        denied = np.flatnonzero(pressed)
+        reason = np.where(pressed, CODE["reason"]["challenge_failed"], CODE["reason"]["challenge_abandoned"])
         answer = issued[denied] + micros(rng.uniform(4, 20, len(denied)))
         wrong = {"method": "push", "outcome": "failure", "reason": "denied", "mark": mark}
         return [
@@ -133,6 +134,8 @@ class Programs:
         time = scenario.start + day * DAY + ((7 + 15 * rng.random(len(who))) * HOUR).astype(np.int64)
         honest, _ = split_apps(self.seed)
         app = honest[rng.integers(0, len(honest) - 1, len(who))]
+        for account, moment in zip(who.tolist(), time.tolist(), strict=True):
+            self.labels.add("account", account, "benign_niche_app", moment, moment + 12 * HOUR, moment, None)
         return grant_rows(rng, self.presence, tokens, library, (who, time, app), MARK["benign_niche_app"], 0.4)
 
 

@@ -152,16 +152,19 @@ def draw_sessions(
     device = device_code(holder, slot, tokens.generation[holder, slot])
     device = np.where(throwaway, THROWAWAY + (day << 34) + np.arange(size), device)
     login = (rng.random(size) < scenario.activity.login_share) | throwaway
-    login |= _expire(scenario, tokens, account, slot, start, day_start)
-    gives_up = login & ~signup & ~program & (rng.random(size) < scenario.failures.gives_up)
+    must = _expire(scenario, tokens, account, slot, start, ~throwaway, day_start)
+    login |= must
+    gives_up = login & ~must & ~signup & ~program & (rng.random(size) < scenario.failures.gives_up)
     gives_up &= ~(people.sso[account] | people.passkey[account])
     address = presence.address(rng, account, start, family)
     agent = agent_code(family, device, scenario.start, start)
     emitted = [_given_up(rng, account, start, device, address, agent, gives_up)]
     stay = ~gives_up
     for begin, end in outages(scenario):
-        shut = login & ~signup & stay & (start >= begin) & (start < end)
-        if shut.any():
+        inside = (start >= begin) & (start < end)
+        if inside.any():  # also those whose device holds no token
+            shut = inside & (login | (tokens.session[account, slot] == 0)) & ~signup & stay
+            tokens.expired[account[shut & must], slot[shut & must]] = True
             emitted.append(_shut_out(rng, (account, start, device, address, agent), people.sso, shut, end))
             stay &= ~shut
     table = Sessions(
@@ -173,32 +176,36 @@ def draw_sessions(
     return table, emitted
 
 
-def _expire(scenario: Scenario, tokens: Tokens, account: Ints, slot: Ints, start: Ints, day_start: int) -> Bools:
-    """Which of today's sessions must begin with a login since the service has dropped all tokens."""
-    size = len(account)
-    must = np.zeros(size, bool)
-    key = account * DEVICES + slot
+def _expire(
+    scenario: Scenario, tokens: Tokens, account: Ints, slot: Ints, start: Ints, lasting: Bools, day_start: int
+) -> Bools:
+    """Which of today's sessions must begin with a login since the service has dropped all tokens. Sessions that are not
+    `lasting` (private browsing) renew nothing."""
+    must = np.zeros(len(account), bool)
     moments = [scenario.start + int(h.day * DAY) for h in scenario.calendar if h.kind == "session_expiry"]
     if not moments:
         return must
-    order = np.lexsort((start, key))
-    arranged = key[order]
-    new = np.ones(size, bool)
-    new[1:] = arranged[1:] != arranged[:-1]
-    must[order] = new & tokens.expired[account, slot][order]
+    at = np.flatnonzero(lasting)
+    account, slot, start = account[at], slot[at], start[at]
+    key = account * DEVICES + slot
+    must[at] = _first_of(key, start, np.ones(len(at), bool)) & tokens.expired[account, slot]
     tokens.expired[account, slot] = False
     for moment in moments:
-        if not day_start <= moment < day_start + DAY:
-            continue
-        late = start >= moment
-        tokens.expired[:] = True
-        tokens.expired[account[late], slot[late]] = False
-        first = np.lexsort((start, key, ~late))
-        chosen = key[first]
-        begins = np.ones(size, bool)
-        begins[1:] = chosen[1:] != chosen[:-1]
-        must[first] |= begins & late[first]
+        if day_start <= moment < day_start + DAY:
+            late = start >= moment
+            tokens.expired[:] = True
+            tokens.expired[account[late], slot[late]] = False
+            must[at] |= _first_of(key, start, late)
     return must
+
+
+def _first_of(key: Ints, start: Ints, among: Bools) -> Bools:
+    """The earliest of each key among some rows."""
+    index = np.flatnonzero(among)
+    order = index[np.lexsort((start[index], key[index]))]
+    out = np.zeros(len(key), bool)
+    out[order[np.unique(key[order], return_index=True)[1]]] = True
+    return out
 
 
 def _shut_out(
