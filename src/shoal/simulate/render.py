@@ -20,6 +20,7 @@ from shoal.simulate.catalogue import (
     EXTENSIONS,
     LINK_HOST,
     NETWORK_KINDS,
+    REACTION_TYPES,
     STEMS,
     TYPE,
     TYPES,
@@ -115,7 +116,7 @@ class Renderer:
         self.accounts = account_names(people)
         orgs = np.arange(max(len(people.org_size), 1))
         self.orgs = hex_texts("org-", [mix(orgs, self.seed * 8 + 2)], 8)
-        self.types = pa.array(TYPES, pa.string())
+        self.types = pa.array((*TYPES, *REACTION_TYPES), pa.string())
         self.kinds = pa.array(NETWORK_KINDS, pa.string())
         self.countries = pa.array(book.countries, pa.string())
         self.words = {column: pa.array(words, pa.string()) for column, words in WORDS.items()}
@@ -143,7 +144,7 @@ class Renderer:
             columns[name] = _taken(self.accounts, part[name])
         self._people_columns(part, columns)
         self._place_columns(part, columns)
-        for name in ("method", "reason", "outcome", "permission", "referrer", "app"):
+        for name in ("method", "reason", "outcome", "permission", "referrer", "app", "cause", "operation"):
             columns[name] = _taken(self.words[name], part[name])
         columns["domain"] = _taken(self.domains, part["domain"])
         self._file_columns(part, columns)
@@ -178,11 +179,11 @@ class Renderer:
     def _place_columns(self, part: Rows, columns: dict[str, pa.Array]) -> None:
         book, address = self.book, part["address"]
         columns["ip"] = _taken(book.text, address)
-        columns["country"] = _taken(self.countries, book.country[address])
-        columns["lat"] = pa.array(book.lat[address])
-        columns["lon"] = pa.array(book.lon[address])
-        columns["asn"] = pa.array(book.asn[address])
-        columns["network_kind"] = _taken(self.kinds, book.kind[address])
+        nowhere = address < 0  # enforcement of ours comes from no address
+        columns["country"] = _taken(self.countries, np.where(nowhere, -1, book.country[address]))
+        for name, place in (("lat", book.lat), ("lon", book.lon), ("asn", book.asn)):
+            columns[name] = pa.array(place[address], mask=nowhere) if nowhere.any() else pa.array(place[address])
+        columns["network_kind"] = _taken(self.kinds, np.where(nowhere, -1, book.kind[address]))
         columns["user_agent"] = _taken(self.agents, part["agent"])
         columns["client"] = _taken(self.clients, part["agent"])
 

@@ -43,6 +43,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "suffix": ("i4", -1),  # appended extension, code into the world's list
     "resource": ("i8", -1),
     "external": ("i1", -1),
+    "cause": ("i1", -1),
+    "operation": ("i1", -1),  # the action, in action.applied
     "attack": ("i2", -1),  # index of the adversary
     "mark": ("i1", -1),  # code into truth.ALL_KINDS
     "harmful": ("i1", 0),
