@@ -16,7 +16,15 @@ TYPES = (
     "link.downloaded", "abuse.reported",
     "invite.accepted", "app.revoked", "link.stopped", "file.removed", "abuse.resolved",
 )  # fmt: skip
-TYPE = {name: code for code, name in enumerate(TYPES)}
+REACTION_TYPES = ("action.applied",)
+"""Made by the world that reacts only (`simulate.react`)."""
+TYPE = {name: code for code, name in enumerate((*TYPES, *REACTION_TYPES))}
+ACTIONS = (
+    "step_up", "challenge", "revoke_sessions", "revoke_credential", "rate_limit", "stop_link", "stop_sharing",
+    "quarantine_file", "read_only", "suspend", "notify_owner", "revert_contact", "revert_mfa", "revoke_apps",
+    "restore_files", "review", "watch",
+)  # fmt: skip
+"""Enforcement that the world knows; what each does stands in `react.semantics`."""
 
 WORDS: dict[str, tuple[str, ...]] = {
     "method": (
@@ -35,6 +43,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "https://mail.example/", "https://chat.example/", "https://search.example/", "https://forum.example/",
         "https://social.example/", "https://news.example/", "https://wiki.example/",
     ),
+    "cause": ("shoal",),
+    "operation": ACTIONS,
     "app": tuple(f"app-{name}" for name in (
         "calendar", "notes", "scanner", "signer", "backup", "photos", "crm", "mailer", "tasks", "studio", "reader",
         "sheets", "forms", "archive", "bridge", "planner", "player", "translate", "invoice", "timesheet",

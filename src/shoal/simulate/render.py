@@ -21,6 +21,7 @@ from shoal.simulate.catalogue import (
     EXTENSIONS,
     LINK_HOST,
     NETWORK_KINDS,
+    REACTION_TYPES,
     STEMS,
     TYPE,
     TYPES,
@@ -119,7 +120,7 @@ class Renderer:
         self.accounts = account_names(people)
         orgs = np.arange(max(len(people.org_size), 1))
         self.orgs = hex_texts("org-", [mix(orgs, self.seed * 8 + 2)], 8)
-        self.types = pa.array(TYPES, pa.string())
+        self.types = pa.array((*TYPES, *REACTION_TYPES), pa.string())
         self.kinds = pa.array(NETWORK_KINDS, pa.string())
         self.countries = pa.array(book.countries, pa.string())
         self.words = {column: pa.array(words, pa.string()) for column, words in WORDS.items()}
@@ -151,7 +152,7 @@ class Renderer:
             columns[name] = _taken(self.accounts, part[name])
         self._people_columns(part, columns)
         self._place_columns(part, columns)
-        for name in ("method", "reason", "outcome", "permission", "referrer", "app"):
+        for name in ("method", "reason", "outcome", "permission", "referrer", "app", "cause", "operation"):
             columns[name] = _taken(self.words[name], part[name])
         columns["domain"] = _taken(self.domains, part["domain"])
         self._file_columns(part, columns)
@@ -187,7 +188,7 @@ class Renderer:
     def _place_columns(self, part: Rows, columns: dict[str, pa.Array]) -> None:
         book, address = self.book, part["address"]
         columns["ip"] = _taken(book.text, address)
-        none = address < 0  # the service itself acts
+        none = address < 0  # the service itself acts, or enforcement of ours
         some = none if none.any() else None
         columns["country"] = self.countries.take(pa.array(book.country[address], mask=some))
         columns["lat"] = pa.array(book.lat[address], mask=some)

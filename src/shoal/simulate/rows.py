@@ -44,6 +44,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "resource": ("i8", -1),
     "external": ("i1", -1),
     "extra": ("i4", -1),  # an attribute and its value, see `extra`
+    "cause": ("i1", -1),
+    "operation": ("i1", -1),  # the action, in action.applied
     "attack": ("i2", -1),  # index of the adversary
     "mark": ("i1", -1),  # code into truth.ALL_KINDS
     "harmful": ("i1", 0),

@@ -79,10 +79,10 @@ class Reactions:
 
 @dataclass(frozen=True)
 class Budget:
-    """What an adversary can afford when he is stopped. Spent, he stops."""
+    """What an adversary can afford when he is stopped. What is spent is not replaced any more."""
 
     accounts: int = knob(5, "accounts (victims or fakes) with which burned ones are replaced", 0, 100_000)
     addresses: int = knob(20, "addresses with which burned ones are replaced", 0, 100_000)
     retries: int = knob(2, "new tries with the same account after it was stopped", 0, 1000)
-    patience_h: float = knob(48.0, "hours from the first stop until he loses interest", 0, 100_000)
+    patience_h: float = knob(48.0, "hours from the first stop until he loses interest and stops", 0, 100_000)
     delay_min: float = knob(30.0, "mean minutes until he notices and comes back", 0.1, 100_000)
