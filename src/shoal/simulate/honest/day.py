@@ -125,7 +125,8 @@ class HonestWorld:
         known = scenario.start + (day + 3) * DAY
         for link, time in zip(reports["link"].tolist(), reports["time"].tolist(), strict=True):
             self.labels.add("link", link, "benign_false_report", time, None, known, None)
-        return [rows_today, reports, *self.moderators.day(day, self.tokens, rows_today, reports)]
+        more = self.moderators.day(day, self.tokens, rows_today, reports)
+        return [self.moderators.open(rows_today), reports, *more]  # less those of links that today's verdicts stop
 
     def _viral(self, day: int, made: Rows) -> None:
         """Some links of today are carried through the world by people who like them."""

@@ -68,7 +68,7 @@ class Moderators:
         out = self._regular(rng, day, tokens, visits)
         told = concat([reports, *(part for part in out if part["type"][:1].tolist() == [TYPE["abuse.reported"]])])
         self._judge(rng, told, told["mark"] == MARK["benign_right_report"])
-        return out + self.coming.pop(day)
+        return [self.open(part) if code == 0 else part for code, part in enumerate(out)] + self.coming.pop(day)
 
     def _regular(self, rng: np.random.Generator, day: int, tokens: Tokens, visits: Rows) -> list[Rows]:
         """A visit and a report each."""
