@@ -87,10 +87,21 @@ def test_the_example_runs(tmp_path):
     assert {a.kind for a in world.scenario.adversaries} - kinds <= {"account_takeover"}
 
 
+def test_the_example_of_expectations_is_read():
+    page = PAGE.read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(shoal_scenario:.*?)```", page, re.S)
+    (more,) = re.findall(r"```yaml\n(quick:.*?)```", page, re.S)
+    scenario = parse_scenario(example + more, "docs/simulator.md")
+    assert scenario.quick
+    assert scenario.expect.count == 5
+
+
 def test_the_python_example_runs(tmp_path, monkeypatch):
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/simulator.md", "exec"), {})  # our own page
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, "docs/simulator.md", "exec"), {})  # our own page
     assert (tmp_path / "world" / "world.json").exists()
 
 

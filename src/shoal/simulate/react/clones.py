@@ -130,29 +130,29 @@ def republished(template: Rows, link: int, stopped_at: int, when: int, codes: Co
 
 def _rest(rest: Rows, stopped_at: int, when: int, links: set[int], *, others: bool = True) -> Rows:
     """Rows after `stopped_at` and `when`; the making of `links` moved to `when`, of later ones not before it."""
-    making = (rest["type"] == _LINKED) & (np.isin(rest["link"], list(links)) | (rest["time"] > stopped_at))
-    if not others:
-        making &= np.isin(rest["link"], list(links))
-    files = {
-        int(f): max(0, when + 2 * MINUTE - int(t))
-        for f, t in zip(rest["file"][making], rest["time"][making], strict=True)
-    }
-    time, kept = rest["time"].copy(), np.zeros(length(rest), bool)
-    upload = rest["type"] == TYPE["file.uploaded"]
-    for file, shift in files.items():
-        mine = (upload | making) & (rest["file"] == file)
-        time[mine] += shift
-        kept |= mine
-    made_at: dict[int, int] = dict(zip(rest["link"][making].tolist(), time[making].tolist(), strict=True))
-    visits = rest["link"] >= 0
-    visits &= rest["type"] != _LINKED
-    opened = np.array([made_at.get(int(link), 2**62) for link in rest["link"]], dtype=np.int64)
-    later = rest["time"] > stopped_at
-    kept |= visits & later & (rest["time"] > opened)
-    if others:  # the rest of his life: as planned, after he is there again; joint visits of links made by others
-        strange = visits & ~np.isin(rest["link"], rest["link"][rest["type"] == _LINKED])
-        kept |= (~visits & ~upload & (rest["type"] != _LINKED) | strange) & later & (rest["time"] > when)
-    return take({**rest, "time": time}, kept)
+    time, file, link, kind = rest["time"], rest["file"], rest["link"], rest["type"]
+    again = np.isin(link, list(links))
+    making = np.flatnonzero((kind == _LINKED) & (again | (others & (time > stopped_at))))
+    upload = kind == TYPE["file.uploaded"]
+    chosen: list[int] = []
+    moved: list[int] = []
+    opened = np.full(length(rest), 1 << 62, dtype=np.int64)
+    for place in making.tolist():
+        shift = max(0, when + 2 * MINUTE - int(time[place]))
+        before = np.flatnonzero(upload & (file == file[place]) & (time <= time[place]))
+        both = [*before[np.argsort(time[before])][-1:].tolist(), place]
+        chosen += both
+        moved += [int(time[one]) + shift for one in both]
+        opened[link == link[place]] = int(time[place]) + shift
+    visits = (link >= 0) & (kind != _LINKED)
+    later = time > stopped_at
+    kept = visits & later & (time > opened)
+    if others:  # the rest of his life: as planned, once he is there again; joint visits of links that others made
+        strange = visits & ~np.isin(link, link[kind == _LINKED])
+        kept |= ((~visits & ~upload & (kind != _LINKED)) | strange) & later & (time > when)
+    rows = np.concatenate([np.array(chosen, dtype=np.int64), np.flatnonzero(kept)])
+    times = np.concatenate([np.array(moved, dtype=np.int64), time[kept]])
+    return {**take(rest, rows), "time": times}
 
 
 def _rename(

@@ -161,7 +161,19 @@ class ReactiveWorld:
         return take(block, np.lexsort((block["number"], block["deliver"])))
 
     def _reacted(self, block: Rows, limit: int) -> Rows:
-        """The rows that still happen, with those that were born and are due."""
+        """The rows that still happen, with those that were born and are due; what is born is judged like the rest."""
+        parts = []
+        while length(block):
+            parts.append(self._judged(block))
+            self._take_births()
+            block = self._due(limit)
+        if not parts:
+            return block
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in block}
+        return take(whole, np.lexsort((whole["number"], whole["deliver"])))
+
+    def _judged(self, block: Rows) -> Rows:
+        """The rows that still happen, perhaps in another session or from another address."""
         reactor = self._reactor
         chosen = np.flatnonzero(self._concerned(block))
         kept = np.ones(length(block), bool)
@@ -181,13 +193,7 @@ class ReactiveWorld:
             if kept[at]:
                 block["session"][at], block["address"][at] = row["session"], row["address"]
                 reactor.happened(row)
-        self._take_births()
-        block = take(block, kept)
-        more = self._due(limit)
-        if not length(more):
-            return block
-        block = {name: np.concatenate([column, more[name]]) for name, column in block.items()}
-        return take(block, np.lexsort((block["number"], block["deliver"])))
+        return take(block, kept)
 
     def _concerned(self, block: Rows) -> Bools:
         reactor = self._reactor
@@ -198,7 +204,7 @@ class ReactiveWorld:
         ):  # fmt: skip
             if codes:
                 out |= np.isin(block[column], np.array(codes, dtype=np.int64))
-        return out
+        return out & (block["cause"] < 0)  # enforcement does not meet itself
 
     def _take_births(self) -> None:
         """New rows begin to wait, or wait for their day."""
