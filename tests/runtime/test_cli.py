@@ -54,6 +54,8 @@ MISTAKES = [
     (["doctor", "."], 0, "no deployment"),
     (["replay", "."], 2, "home.absent"),
     (["explain", "x", "--out", "."], 2, "home.absent"),
+    (["journal", "retain", "."], 2, "home.absent"),
+    (["journal", "retain", ".", "--keep"], 2, "--keep"),
     (["pack", "check", "file_sharin"], 2, "did you mean 'file_sharing'"),
     (["simulate", "no-such-world"], 2, "no-such-world"),
 ]
@@ -102,6 +104,38 @@ def test_replay_doctor_and_journal(deployed: Path) -> None:
     assert "every record is accounted for" in shoal("doctor", deployed).stdout
     assert "the journal is sound" in shoal("journal", "verify", deployed).stdout
     assert "1,500" in shoal("journal", "stats", deployed).stdout
+
+
+def test_retain_from_the_dry_run_to_what_is_told_afterwards(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = "batch_rows = 100\nsegment_bytes = 65536\nsnapshot_rows = 400\ndedupe_horizon_s = 3600\n"
+    (home / "shoal.toml").write_text(settings)
+    assert shoal("run", write_lines(tmp_path / "events.ndjson", stream()), "--out", home).returncode == 0
+    refused = shoal("journal", "retain", home)
+    assert (refused.returncode, "retain.no_period" in refused.stderr) == (2, True), refused.stderr
+    assert "nothing is older" in shoal("journal", "retain", home, "--keep", "400d").stdout
+    before = sorted(path.name for path in (home / "journal").iterdir())
+    dry = shoal("journal", "retain", home, "--keep", "12h", "--dry-run")
+    assert "would go" in dry.stdout, dry.stderr
+    assert sorted(path.name for path in (home / "journal").iterdir()) == before
+    done = shoal("journal", "retain", home, "--keep", "12h")
+    assert done.returncode == 0, done.stderr
+    assert "are gone" in done.stdout
+    assert dry.stdout.split("would go")[0] == done.stdout.split("are gone")[0]
+    assert "by retention" in shoal("journal", "stats", home).stdout
+    doctor = shoal("doctor", home)
+    assert "were dropped" in " ".join(doctor.stdout.split())
+    assert "every record is accounted for" in doctor.stdout
+    replayed = " ".join(shoal("replay", home).stdout.split())
+    assert "0 differences" in replayed
+    assert "what lies before the retention cut" in replayed
+    gone = shoal("explain", "a00299", "--out", home)
+    assert gone.returncode == 0, gone.stderr
+    assert "before the retention cut" in " ".join(gone.stdout.split())
+    subject = shoal("explain", "203.0.113.77", "--out", home)
+    assert "decisions above allow" in subject.stdout
+    assert "before the retention cut" in " ".join(subject.stdout.split())
 
 
 def test_a_damaged_journal_is_told_with_its_place(deployed: Path, tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def run(
     history: History | None = typer.Option(
         None, "--history", help="Whether the files hold all there was (default: complete; with --follow unknown)."
     ),
+    warm_up: bool | None = typer.Option(
+        None,
+        "--warm-up/--no-warm-up",
+        help="Whether a changed pack replays the journal for its state, or its new features begin as partial; "
+        "default: a replay where it is needed, possible and short.",
+    ),
     output: Output = typer.Option(Output.table, "--output", help="How findings are printed."),
     top: int = typer.Option(20, "--top", min=1, help="How many findings are printed."),
 ) -> None:
@@ -91,7 +97,7 @@ def run(
         deployment = open_deployment(open_home(home, create=True), progress.stage)
         try:
             known = (History.unknown if follow else History.complete) if history is None else history
-            deployment.publish(folder, history_complete=known is History.complete)
+            deployment.publish(folder, history_complete=known is History.complete, warm_up=warm_up)
             warm(deployment.running, progress.stage)
             start = time.perf_counter()
             if follow:
