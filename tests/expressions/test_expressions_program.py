@@ -117,10 +117,13 @@ def test_arrays_that_are_parts_of_others_are_filled() -> None:
 def test_after_warm_nothing_is_compiled() -> None:
     """Neither texts of a message (memory that may not be written) nor one row bring another compilation."""
     warm()
-    kernels = [machine_kernel.run_code, text_kernel.match_rows, text_kernel.part_rows, text_kernel.code_rows]
+    kernels = [machine_kernel.run_code, text_kernel.match_rows, text_kernel.match_chosen]
+    kernels += [text_kernel.part_rows, text_kernel.code_rows]
     before = [len(kernel.signatures) for kernel in kernels]
-    program = Program([compile_expression("url_host(name) ILIKE 'a%'", SCOPE)], LAYOUT, IDENTITY)
-    table = pa.table({"name": ["http://b/", "http://A/"] * 50})
+    assert all(before)
+    texts = ["url_host(name) ILIKE 'a%'", "n = 3 AND name LIKE 'h%'"]
+    program = Program([compile_expression(text, SCOPE) for text in texts], LAYOUT, IDENTITY)
+    table = pa.table({"name": ["http://b/", "http://A/"] * 50, "n": range(100)})
     for size in (1, 2, 100):
         frame = Frame.empty(LAYOUT, size)
         frame.fill(table.slice(0, size), IDENTITY)

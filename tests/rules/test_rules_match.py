@@ -47,6 +47,22 @@ def test_what_shoal_caused_matches_only_rules_that_ask_for_it():
     assert rules.match(rows).tolist() == [[1, 0, 1], [1, 1, 1]]
 
 
+def test_one_row_is_what_it_is_among_many():
+    conditions = ["size_bytes > 10", "external", "type LIKE 'a%' AND size_bytes > 2 * 5", "ip = 'x' OR external"]
+    rules = RuleSet([rule(text, include_shoal=i % 2 == 1) for i, text in enumerate(conditions)], LAYOUT, IDENTITY)
+    rows = [
+        {"size_bytes": size, "external": external, "type": kind, "cause": cause}
+        for size in (None, 10, 11)
+        for external in (None, True, False)
+        for kind in (None, "a1", "b")
+        for cause in (None, "shoal", "owner")
+    ]
+    together = rules.match(frame(*rows))
+    assert {MATCHED, NOT_MATCHED, UNKNOWN} <= set(together.ravel().tolist())
+    for i, row in enumerate(rows):
+        assert rules.match(frame(row))[:, 0].tolist() == together[:, i].tolist(), row
+
+
 def test_all_problems_of_all_rules_together():
     where = Where("rules/a.yaml", 7)
     with pytest.raises(InvalidInput) as refused:

@@ -11,13 +11,19 @@ from pathlib import Path
 import pytest
 
 from oracles.runtime_stream import stream, write_lines
+from shoal.errors import ShoalError
+from shoal.storage.store import Store
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "150", "NO_COLOR": "1", "TERM": "dumb"}
 
 
-def shoal(*words: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def shoal(
+    *words: object, text: str | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shoal", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, input=text, timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**ENVIRONMENT, **(environment or {})}, input=text, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,8 @@ MISTAKES = [
     (["run", "."], 2, "source.not_a_file"),
     (["run"], 2, "Missing argument"),
     (["run", "x", "--format", "syslog"], 2, "syslog"),
+    (["run", "x", "--merge-wait", "1"], 2, "run.merge_wait"),
+    (["run", "--follow", "-"], 2, "follow.stdin"),
     (["frobnicate"], 2, "No such command"),
     (["doctor", "."], 0, "no deployment"),
     (["replay", "."], 2, "home.absent"),
@@ -139,3 +147,40 @@ def test_an_interrupt_is_told_and_the_next_run_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "went on behind" in done.stderr
     assert "every record is accounted for" in shoal("doctor", home).stdout
+
+
+def test_a_log_is_followed_until_interrupted_and_again(tmp_path: Path) -> None:
+    log, home = tmp_path / "app.log", tmp_path / "home"
+    events = stream(rows=100)
+    told = []
+    for part in (events[:250], events[250:]):
+        with log.open("a") as out:
+            out.writelines(json.dumps(event) + "\n" for event in part)
+        command = [sys.executable, "-m", "shoal", "run", "--follow", log, "--out", home, "--merge-wait", "0.2"]
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+        wanted = len(part) + sum(told)
+        for _ in range(1200):
+            if _decided(home) >= wanted or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert f"read {len(part):,}" in printed
+        assert ("went on behind 250 records" in errors) is bool(told)
+        told.append(len(part))
+    assert "203.0.113.77" in printed
+    assert shoal("doctor", home).returncode == 0
+    assert shoal("replay", home).returncode == 0
+
+
+def _decided(home: Path) -> int:
+    if not (home / "store.sqlite").exists():
+        return 0
+    try:
+        with Store.open(home / "store.sqlite", read_only=True) as store:
+            return sum(counts.get("decided", 0) for counts in store.read_ledger().values())
+    except ShoalError:  # not made whole yet
+        return 0

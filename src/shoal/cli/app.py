@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from shoal import __version__
-from shoal.cli import demo, doctor, explain, journal, pack, replay, run, scenario, simulate, warmup
+from shoal.cli import backtest, cohorts, demo, doctor, explain, journal, pack, replay, run, scenario, simulate, warmup
 
 app = typer.Typer(
     name="shoal",
@@ -33,6 +33,8 @@ def main(
 app.command("run")(run.run)
 app.command("replay")(replay.replay)
 app.command("explain")(explain.explain)
+app.command("backtest")(backtest.backtest)
+app.command("cohorts")(cohorts.cohorts)
 app.command("doctor")(doctor.doctor)
 app.command("warmup")(warmup.warmup)
 app.command("simulate")(simulate.simulate)

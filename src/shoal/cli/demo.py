@@ -35,6 +35,7 @@ def demo(
     _print_honest(result.score)
     out.print("\n[bold]The worst subjects[/bold] (at most two of a threat)")
     print_findings(result.worst, len(result.worst), output="table")
+    out.print(f"\nThe whole report, with plots: {result.page}", markup=False, soft_wrap=True)
     home = folder / "shoal"
     first = result.worst[0].subject if result.worst else "ACCOUNT"
     out.print("\n[bold]What to try next[/bold]")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from shoal.cli import tune
+
 app = typer.Typer(no_args_is_help=True)
+app.command("tune")(tune.tune)
 _PACK = typer.Argument(..., metavar="PACK", help="A pack's folder, or the name of one that ships with Shoal.")
 
 

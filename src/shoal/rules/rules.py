@@ -23,7 +23,6 @@ from shoal.expressions.compile import Expression, Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
 from shoal.expressions.program import ListLike, Program
 from shoal.rules.reasons import Reason, parse_reason
-from shoal.rules.truth_kernel import truths
 
 OnUnknown = Literal["ignore", "match", "defer"]
 Matches = npt.NDArray[np.int8]
@@ -123,21 +122,17 @@ class RuleSet:
         shown = {name for reason in self.reasons for name in reason.columns if kinds[name] is Kind.TEXT}
         self.text_columns = self._program.text_columns | shown
         self._cause = layout.index.get("cause", -1)
-        self._values = np.zeros((len(self.rules), 1), np.int64)
-        self._valid = np.zeros((len(self.rules), 1), np.uint8)
         self._shoal = identity.id_of("shoal")
         self._own = np.array([rule.include_shoal for rule in self.rules], dtype=np.bool_)
 
     def match(self, frame: Frame) -> Matches:
         """int8 [R, n]: 1 matched, 0 not, 2 unknown. Rows that Shoal itself caused match no rule that does not ask for
         them."""
-        if frame.size > self._values.shape[1]:
-            shape = (len(self.rules), frame.size)
-            self._values, self._valid = np.zeros(shape, np.int64), np.zeros(shape, np.uint8)
-        self._program.run(frame, self._values, self._valid)
         matches = np.empty((len(self.rules), frame.size), np.int8)
-        truths(self._values, self._valid, matches)
+        self._program.truths(frame, matches)
         if self._cause >= 0:
+            if frame.size == 1 and not frame.valid[self._cause, 0]:
+                return matches
             known = self._cause, slice(0, frame.size)
             caused = (frame.valid[known] != 0) & (frame.values[known] == self._shoal)
             if caused.any():

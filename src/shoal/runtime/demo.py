@@ -17,11 +17,14 @@ import pyarrow.parquet as pq
 
 from shoal.clock import Clock
 from shoal.policy.findings import Ranked
+from shoal.reports.demo import write_demo
 from shoal.runtime.commit import Totals
 from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
 from shoal.runtime.judge.evidence import population, touches
-from shoal.runtime.review.scoring import Score, score
+from shoal.runtime.review.attribution import attribute
+from shoal.runtime.review.demopage import demo_page
+from shoal.runtime.review.scoring import DAY_US, Score, score
 from shoal.runtime.run import Progress, Read, read_source
 from shoal.runtime.warm import warm
 from shoal.simulate import Scenario, simulate, write_world
@@ -45,6 +48,7 @@ class DemoResult:
     worst: list[Ranked]
     notes: list[str]
     world: dict[str, object]
+    page: Path
 
 
 def make_world(scenario: Scenario, folder: Path, progress: Progress) -> dict[str, object]:
@@ -75,23 +79,43 @@ def run_demo(
         progress.stage("writing a snapshot")
         deployment.rest()
         worst = deployment.findings(10, per_threat=2).shown
+        rules = {rule.id: rule.title for rule in deployment.running.pack.rules}
     finally:
         deployment.close()
     progress.stage("comparing with the truth")
     labels, truth = pq.read_table(world / "labels.parquet"), pq.read_table(world / "truth.parquet")
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         people = population(journal)
-        first, last, events = people.first_us, people.last_us, people.events
-        found = score(labels, truth, touches(journal, store), accounts=people.accounts, start_us=first, end_us=last)
-        tiers = _tiers(store, events)
+        accounts, first, last, events = people.accounts, people.first_us, people.last_us, people.events
+        felt = list(touches(journal, store))
+        found = score(labels, truth, felt, accounts=accounts, start_us=first, end_us=last)
+        tiers, dead = _tiers(store, events), store.read_dead_counts()
     finally:
         store.close()
         journal.close()
-    days = (last - first) / 86_400e6
+    page = demo_page(
+        scenario.title or scenario.name,
+        found,
+        attribute(labels, truth, felt, start_us=first),
+        worst,
+        rules,
+        accounts=len(accounts),
+        events=events,
+        records=read.now,
+        seconds=seconds,
+        first_us=first,
+        last_us=last,
+        tiers=tiers,
+        stages=deployment.costs,
+        dead=dead,
+    )
+    progress.stage("drawing the report")
+    path = write_demo(folder / "report.html", page)
     totals = deployment.committer.totals
-    return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest)
+    days = (last - first) / DAY_US
+    return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest, path)
 
 
 def _tiers(store: Store, events: int) -> dict[int, int]:

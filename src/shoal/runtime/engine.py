@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from shoal.errors import Unsupported
 from shoal.events.attributes import extract
-from shoal.events.identity import Identity
+from shoal.events.identity import BatchIds, Hash, Identity
+from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
 from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
@@ -84,14 +85,21 @@ class Engine:
         self._frame = Frame.empty(self.layout, capacity)
         self._first_feature = len(self.event_layout.names)
 
-    def decide(self, table: pa.Table) -> Outcome:
-        """Decide a batch of stamped events, in seq order and behind all earlier ones."""
-        return self.decide_columns(self.with_attributes(table))
+    def decide(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
+        """Decide a batch of stamped events, in seq order and behind all earlier ones. `ids`: what has hashed texts of
+        the table already."""
+        return self.decide_columns(self.with_attributes(table), ids)
 
-    def decide_columns(self, table: pa.Table) -> Outcome:
+    def hash_ahead(self, table: pa.Table, ids: BatchIds) -> None:
+        """Hash the texts that `decide` will want, in a thread that is not deciding."""
+        for name, kind in zip(self.event_layout.names, self.event_layout.kinds, strict=True):
+            if kind is Kind.TEXT and name in table.column_names:
+                ids.ids_of(one_chunk(table, name))
+
+    def decide_columns(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
         """The same for a table that has the pack's attributes as columns already."""
         frame = self._frame
-        frame.fill(table, self.identity)
+        frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
         stamps = stamps_of(table)
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])

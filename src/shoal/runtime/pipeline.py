@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -23,13 +24,14 @@ Item = TypeVar("Item")
 DEPTH = 3
 
 
-class _Stage(Generic[Item]):
+class Stage(Generic[Item]):
     """An iterable that is consumed ahead of time in a thread."""
 
     def __init__(self, items: Iterable[Item], name: str) -> None:
+        self.name, self.cpu_s = name, 0.0
         self._queue: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(DEPTH)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(items,), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(items,), name=f"shoal: {name}", daemon=True)
         self._thread.start()
 
     def _put(self, item: tuple[Item | None, BaseException | None]) -> bool:
@@ -49,6 +51,8 @@ class _Stage(Generic[Item]):
             self._put((None, None))
         except BaseException as error:  # handed to the consumer, where it is raised
             self._put((None, error))
+        finally:
+            self.cpu_s = time.thread_time()
 
     def __iter__(self) -> Iterator[Item]:
         while True:
@@ -60,6 +64,7 @@ class _Stage(Generic[Item]):
             yield item
 
     def close(self) -> None:
+        """Stop the thread and wait for it; what was not consumed is forgotten."""
         self._stop.set()
         self._thread.join()
 
@@ -79,19 +84,24 @@ def feed(
     `done` is called with the number of records of each committed group.
     """
     rows = deployment.home.settings.batch_rows
-    ordered = _Stage(_cut(blocks, skip, rows), "shoal-decode")
-    groups = _Stage(_written(deployment, ordered, max_time), "shoal-write")
-    decided = _Stage(map(deployment.decide, groups), "shoal-decide")
-    total = 0
+    ordered = Stage(_cut(blocks, skip, rows), "read and decode")
+    groups = Stage(_written(deployment, ordered, max_time), "write the journal")
+    decided = Stage(map(deployment.decide, groups), "decide")
+    total, committing = 0, 0.0
     try:
         for one in decided:
+            start = time.thread_time()
             deployment.committer.commit(one)
+            committing += time.thread_time() - start
             count = one.group.last_seq + 1 - one.group.first_seq
             total += count
             done(count)
     finally:
         for stage in (decided, groups, ordered):
             stage.close()
+        for name, seconds in ((stage.name, stage.cpu_s) for stage in (ordered, groups, decided)):
+            deployment.costs[name] += seconds
+        deployment.costs["commit"] += committing
     return total
 
 
@@ -118,4 +128,6 @@ def _written(deployment: Deployment, blocks: Iterable[Ordered], max_time: int | 
         group = deployment.writer.write(block, bound)
         if group is not None:
             deployment.note_facts(group)
+            if group.events is not None and group.events.ids is not None and deployment.engine is not None:
+                deployment.engine.hash_ahead(group.events.table, group.events.ids)
             yield group

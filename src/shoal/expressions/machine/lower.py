@@ -17,6 +17,7 @@ import numpy.typing as npt
 from shoal.events.schema import Kind
 from shoal.expressions.compile import needs_characters
 from shoal.expressions.frame import Layout
+from shoal.expressions.machine import column_kernel as c
 from shoal.expressions.machine import machine_kernel as m
 from shoal.expressions.machine import numbers_kernel as k
 from shoal.expressions.tree import Node
@@ -39,6 +40,10 @@ _BOOL: dict[str, int] = {
     "and": m.AND, "or": m.OR, "not": m.NOT, "is_null": m.NULL_B, "is_true": m.IS_TRUE, "is_false": m.IS_FALSE,
     "eq": m.EQ_B, "ne": m.NE_B, "distinct": m.DISTINCT_B, "coalesce": m.COALESCE_B, "to_int": m.B_TO_I,
 }  # fmt: skip
+_COLUMN_INT = {"eq": c.EQ_CI, "ne": c.NE_CI, "lt": c.LT_CI, "le": c.LE_CI}
+_COLUMN_FLOAT = {"eq": c.EQ_CF, "ne": c.NE_CF, "lt": c.LT_CF, "le": c.LE_CF}
+_CONSTANT_INT = {"eq": c.EQ_CI, "ne": c.NE_CI, "lt": c.GT_CI, "le": c.GE_CI}
+_CONSTANT_FLOAT = {"eq": c.EQ_CF, "ne": c.NE_CF, "lt": c.GT_CF, "le": c.GE_CF}
 _FOLDED = frozenset({"and", "or", "coalesce", "least", "greatest"})
 
 
@@ -138,7 +143,7 @@ class Lowering:
     def _lowered(self, node: Node) -> int:
         is_truth = node.kind is Kind.BOOL
         if node.op == "column":
-            return self._emit(m.LOAD_B if is_truth else m.LOAD_N, (), is_truth, (self.layout.index[str(node.value)],))
+            return self._emit(m.LOAD_B if is_truth else m.LOAD_N, (), is_truth, (self._column(node),))
         if node.op == "null":
             return self._constant(is_truth, None)
         if node.op == "literal":
@@ -153,6 +158,13 @@ class Lowering:
             for arg in node.args[1:]:
                 result = self._emit(op, (result, self._value(arg)), is_truth)
             return result
+        if node.op in _COLUMN_INT and node.args[0].kind is not Kind.BOOL:
+            return self._compared(node.op, *node.args)
+        if node.op == "between":
+            low = self._compared("le", node.args[1], node.args[0])
+            return self._emit(m.AND, (low, self._compared("le", node.args[0], node.args[2])), True)
+        if node.op == "is_null" and node.args[0].op == "column":
+            return self._emit(c.NULL_C, (), True, (self._column(node.args[0]),))
         args = [self._value(arg) for arg in node.args]
         if node.op == "case":
             result = args[-1]
@@ -164,33 +176,54 @@ class Lowering:
             return self._emit(
                 m.SELECT_B if is_truth else m.SELECT_N, (equal, self._constant(is_truth, None), args[0]), is_truth
             )
-        if node.op == "between":
-            below = _operation("le", node.args[0].kind)
-            low, high = self._emit(below, (args[1], args[0]), True), self._emit(below, (args[0], args[2]), True)
-            return self._emit(m.AND, (low, high), True)
         if node.op == "to_float" and node.args[0].kind is Kind.BOOL:
             return self._emit(k.I_TO_F, (self._emit(m.B_TO_I, (args[0],), False),), False)
         return self._emit(_operation(node.op, node.args[0].kind), tuple(args), is_truth)
 
+    def _column(self, node: Node) -> int:
+        return self.layout.index[str(node.value)]
+
+    def _compared(self, op: str, left: Node, right: Node) -> int:
+        """A comparison by value; that of a column with a constant reads the column without a load."""
+        is_float = left.kind is Kind.FLOAT
+        if left.op == "column" and right.op == "literal":
+            column, constant, table = left, right, _COLUMN_FLOAT if is_float else _COLUMN_INT
+        elif right.op == "column" and left.op == "literal":
+            column, constant, table = right, left, _CONSTANT_FLOAT if is_float else _CONSTANT_INT
+        else:
+            return self._emit(_operation(op, left.kind), (self._value(left), self._value(right)), True)
+        bits = self._pooled(constant.value) if is_float else self._bits(constant)
+        return self._emit(table[op], (), True, (self._column(column), bits))
+
+    def _pooled(self, number: float) -> int:
+        """The place of one float in the pool."""
+        self._float_pool.append(float(number))
+        return len(self._float_pool) - 1
+
     def _in(self, node: Node) -> int:
-        subject = self._value(node.args[0])
+        subject = node.args[0]
         if node.op == "in_list":
             numbers: list[int] = self.list_ids[str(node.value)]
             other = 2
         else:
             constants, has_null = node.value
             other = 0 if has_null else 2
-            if node.args[0].kind is Kind.FLOAT:
+            if subject.kind is Kind.FLOAT:
                 floats = sorted({float(constant) for constant in constants})
-                first, count = len(self._float_pool), len(floats)
+                first = len(self._float_pool)
                 self._float_pool += floats
-                return self._emit(k.IN_F, (subject,), True, (first, count, other))
-            text = node.args[0].kind is Kind.TEXT
+                return self._member(k.IN_F, c.IN_CF, subject, (first, len(floats), other))
+            text = subject.kind is Kind.TEXT
             numbers = [self.id_of(constant) if text else int(constant) for constant in constants]
         numbers = sorted(set(numbers))
         first = len(self._pool)
         self._pool += numbers
-        return self._emit(k.IN_I, (subject,), True, (first, len(numbers), other))
+        return self._member(k.IN_I, c.IN_CI, subject, (first, len(numbers), other))
+
+    def _member(self, by_register: int, by_column: int, subject: Node, pooled: tuple[int, ...]) -> int:
+        if subject.op == "column":
+            return self._emit(by_column, (), True, (self._column(subject), *pooled))
+        return self._emit(by_register, (self._value(subject),), True, pooled)
 
     def _bits(self, node: Node) -> int:
         if node.kind is Kind.TEXT:
@@ -212,14 +245,14 @@ class Lowering:
         pinned = set(place)
         rows = []
         for i, step in enumerate(self._steps):
-            operands = [place[value] for value in step.args]
+            operands = [place[value] * m.STRIDE for value in step.args]
             if step.target is not None:  # before its operands are free: it must be none of them
                 is_truth = self._is_truth[step.target]
                 if not free[is_truth]:
                     free[is_truth].append(used[is_truth])
                     used[is_truth] += 1
                 place[step.target] = free[is_truth].pop()
-                row = [step.op, place[step.target], *operands, *step.aux]
+                row = [step.op, place[step.target] * m.STRIDE, *operands, *step.aux]
             else:
                 row = [step.op, step.aux[0], *operands]
             rows.append(row + [0] * (6 - len(row)))

@@ -65,58 +65,58 @@ def _distance_km(lat1, lon1, lat2, lon2):
 def _int_arithmetic(op, d, a, b, n, num, ok):
     if op == ADD_I:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
+            x, y = num[a + i], num[b + i]
             r = x + y
-            v = ok[a, i] & ok[b, i] & np.uint8(((x ^ r) & (y ^ r)) >= 0)
-            num[d, i] = r
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(((x ^ r) & (y ^ r)) >= 0)
+            num[d + i] = r
+            ok[d + i] = v
     elif op == SUB_I:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
+            x, y = num[a + i], num[b + i]
             r = x - y
-            v = ok[a, i] & ok[b, i] & np.uint8(((x ^ y) & (x ^ r)) >= 0)
-            num[d, i] = r
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(((x ^ y) & (x ^ r)) >= 0)
+            num[d + i] = r
+            ok[d + i] = v
     elif op == MUL_I:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
-            v = ok[a, i] & ok[b, i] & np.uint8(_product_fits(x, y))
-            num[d, i] = x * y
-            ok[d, i] = v
+            x, y = num[a + i], num[b + i]
+            v = ok[a + i] & ok[b + i] & np.uint8(_product_fits(x, y))
+            num[d + i] = x * y
+            ok[d + i] = v
     elif op == IDIV_I:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
+            x, y = num[a + i], num[b + i]
             good = _divides(x, y)
-            v = ok[a, i] & ok[b, i] & np.uint8(good)
-            num[d, i] = _quotient(x, y) if good else 0
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(good)
+            num[d + i] = _quotient(x, y) if good else 0
+            ok[d + i] = v
     elif op == MOD_I:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
+            x, y = num[a + i], num[b + i]
             good = _divides(x, y)
-            v = ok[a, i] & ok[b, i] & np.uint8(good)
-            num[d, i] = x - _quotient(x, y) * y if good else 0
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(good)
+            num[d + i] = x - _quotient(x, y) * y if good else 0
+            ok[d + i] = v
     elif op == NEG_I:
         for i in range(n):
-            x = num[a, i]
-            v = ok[a, i] & np.uint8(x != INT_MIN)
-            num[d, i] = -x
-            ok[d, i] = v
+            x = num[a + i]
+            v = ok[a + i] & np.uint8(x != INT_MIN)
+            num[d + i] = -x
+            ok[d + i] = v
     elif op == ABS_I:
         for i in range(n):
-            x = num[a, i]
-            v = ok[a, i] & np.uint8(x != INT_MIN)
-            num[d, i] = -x if x < 0 else x
-            ok[d, i] = v
+            x = num[a + i]
+            v = ok[a + i] & np.uint8(x != INT_MIN)
+            num[d + i] = -x if x < 0 else x
+            ok[d + i] = v
     else:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
-            v, w = ok[a, i], ok[b, i]
+            x, y = num[a + i], num[b + i]
+            v, w = ok[a + i], ok[b + i]
             first = (x <= y) == (op == LEAST_I)
             r = (x if first else y) if v & w else (x if v else y)
-            num[d, i] = r
-            ok[d, i] = v | w
+            num[d + i] = r
+            ok[d + i] = v | w
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -124,7 +124,7 @@ def _known(d, a, b, n, ok, truth):
     """Make unknown what compares a null (a loop of its own: bytes alone are done 32 at a time)."""
     zero = np.uint8(0)
     for i in range(n):
-        truth[d, i] = truth[d, i] & (zero - (ok[a, i] & ok[b, i]))
+        truth[d + i] = truth[d + i] & (zero - (ok[a + i] & ok[b + i]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -132,20 +132,20 @@ def _int_compare(op, d, a, b, n, num, ok, truth):
     two = np.uint8(2)
     if op == EQ_I:
         for i in range(n):
-            truth[d, i] = two - np.uint8(num[a, i] == num[b, i])
+            truth[d + i] = two - np.uint8(num[a + i] == num[b + i])
     elif op == NE_I:
         for i in range(n):
-            truth[d, i] = two - np.uint8(num[a, i] != num[b, i])
+            truth[d + i] = two - np.uint8(num[a + i] != num[b + i])
     elif op == LT_I:
         for i in range(n):
-            truth[d, i] = two - np.uint8(num[a, i] < num[b, i])
+            truth[d + i] = two - np.uint8(num[a + i] < num[b + i])
     elif op == LE_I:
         for i in range(n):
-            truth[d, i] = two - np.uint8(num[a, i] <= num[b, i])
+            truth[d + i] = two - np.uint8(num[a + i] <= num[b + i])
     else:
         for i in range(n):
-            v, w = ok[a, i], ok[b, i]
-            truth[d, i] = two - ((v ^ w) | (v & w & np.uint8(num[a, i] != num[b, i])))
+            v, w = ok[a + i], ok[b + i]
+            truth[d + i] = two - ((v ^ w) | (v & w & np.uint8(num[a + i] != num[b + i])))
         return
     _known(d, a, b, n, ok, truth)
 
@@ -155,16 +155,16 @@ def _member(d, a, first, count, other, n, numbers, ok, truth, pool):
     """x IN (sorted constants); `other` is the truth where it is not among them."""
     if count <= 8:
         for i in range(n):
-            truth[d, i] = 0
+            truth[d + i] = 0
         for k in range(first, first + count):
             constant = pool[k]
             for i in range(n):
-                truth[d, i] |= np.uint8(numbers[a, i] == constant)
+                truth[d + i] |= np.uint8(numbers[a + i] == constant)
         for i in range(n):
-            truth[d, i] = ok[a, i] * (np.uint8(1) if truth[d, i] else np.uint8(other))
+            truth[d + i] = ok[a + i] * (np.uint8(1) if truth[d + i] else np.uint8(other))
         return
     for i in range(n):
-        x = numbers[a, i]
+        x = numbers[a + i]
         low, high = first, first + count
         while low < high:
             middle = (low + high) >> 1
@@ -173,41 +173,41 @@ def _member(d, a, first, count, other, n, numbers, ok, truth, pool):
             else:
                 high = middle
         found = low < first + count and pool[low] == x
-        truth[d, i] = ok[a, i] * (np.uint8(1) if found else np.uint8(other))
+        truth[d + i] = ok[a + i] * (np.uint8(1) if found else np.uint8(other))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _times(op, d, a, b, n, num, flt, ok):
     if op == TIME_SUB:
         for i in range(n):
-            x, y = num[a, i], num[b, i]
+            x, y = num[a + i], num[b + i]
             r = x - y
-            v = ok[a, i] & ok[b, i] & np.uint8(((x ^ y) & (x ^ r)) >= 0)
-            flt[d, i] = float(r) / 1e6
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(((x ^ y) & (x ^ r)) >= 0)
+            flt[d + i] = float(r) / 1e6
+            ok[d + i] = v
     elif op == TIME_ADD:
         for i in range(n):
-            x, s = num[a, i], flt[b, i] * 1e6
+            x, s = num[a + i], flt[b + i] * 1e6
             good = s >= -TWO_63 and s < TWO_63
             y = np.int64(s) if good else 0
             r = x + y
-            v = ok[a, i] & ok[b, i] & np.uint8(good and ((x ^ r) & (y ^ r)) >= 0)
-            num[d, i] = r
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(good and ((x ^ r) & (y ^ r)) >= 0)
+            num[d + i] = r
+            ok[d + i] = v
     elif op in (EPOCH, I_TO_F):
         scale = 1e6 if op == EPOCH else 1.0
         for i in range(n):
-            v = ok[a, i]
-            flt[d, i] = float(num[a, i]) / scale
-            ok[d, i] = v
+            v = ok[a + i]
+            flt[d + i] = float(num[a + i]) / scale
+            ok[d + i] = v
     else:
         unit = HOUR_US if op == HOUR else MINUTE_US if op == MINUTE else SECOND_US if op == SECOND else DAY_US
         cycle = 24 if op == HOUR else 7 if op == DAYOFWEEK else 60
         shift = 4 if op == DAYOFWEEK else 0  # 1970-01-01 was a Thursday
         for i in range(n):
-            v = ok[a, i]
-            num[d, i] = (num[a, i] // unit + shift) % cycle
-            ok[d, i] = v
+            v = ok[a + i]
+            num[d + i] = (num[a + i] // unit + shift) % cycle
+            ok[d + i] = v
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -227,43 +227,43 @@ def run_int(op, d, a, b, c, e, n, num, flt, ok, truth, pool):
 def _float_arithmetic(op, d, a, b, n, flt, ok):
     if op == ADD_F:
         for i in range(n):
-            r = flt[a, i] + flt[b, i]
-            v = ok[a, i] & ok[b, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            r = flt[a + i] + flt[b + i]
+            v = ok[a + i] & ok[b + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v
     elif op == SUB_F:
         for i in range(n):
-            r = flt[a, i] - flt[b, i]
-            v = ok[a, i] & ok[b, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            r = flt[a + i] - flt[b + i]
+            v = ok[a + i] & ok[b + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v
     elif op == MUL_F:
         for i in range(n):
-            r = flt[a, i] * flt[b, i]
-            v = ok[a, i] & ok[b, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            r = flt[a + i] * flt[b + i]
+            v = ok[a + i] & ok[b + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v
     elif op == DIV_F:
         for i in range(n):
-            r = flt[a, i] / flt[b, i]
-            v = ok[a, i] & ok[b, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            r = flt[a + i] / flt[b + i]
+            v = ok[a + i] & ok[b + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v
     elif op in (LEAST_F, GREATEST_F):
         for i in range(n):
-            x, y = flt[a, i], flt[b, i]
-            v, w = ok[a, i], ok[b, i]
+            x, y = flt[a + i], flt[b + i]
+            v, w = ok[a + i], ok[b + i]
             first = (x <= y) == (op == LEAST_F)
             r = (x if first else y) if v & w else (x if v else y)
-            flt[d, i] = r
-            ok[d, i] = v | w
+            flt[d + i] = r
+            ok[d + i] = v | w
     else:
         for i in range(n):
-            x, y = flt[a, i], flt[b, i]
+            x, y = flt[a + i], flt[b + i]
             r = np.trunc(x / y) if op == IDIV_F else np.fmod(x, y) if op == MOD_F else x**y
-            v = ok[a, i] & ok[b, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            v = ok[a + i] & ok[b + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -295,20 +295,20 @@ def _float_compare(op, d, a, b, n, flt, ok, truth):
     two = np.uint8(2)
     if op == EQ_F:
         for i in range(n):
-            truth[d, i] = two - np.uint8(flt[a, i] == flt[b, i])
+            truth[d + i] = two - np.uint8(flt[a + i] == flt[b + i])
     elif op == NE_F:
         for i in range(n):
-            truth[d, i] = two - np.uint8(flt[a, i] != flt[b, i])
+            truth[d + i] = two - np.uint8(flt[a + i] != flt[b + i])
     elif op == LT_F:
         for i in range(n):
-            truth[d, i] = two - np.uint8(flt[a, i] < flt[b, i])
+            truth[d + i] = two - np.uint8(flt[a + i] < flt[b + i])
     elif op == LE_F:
         for i in range(n):
-            truth[d, i] = two - np.uint8(flt[a, i] <= flt[b, i])
+            truth[d + i] = two - np.uint8(flt[a + i] <= flt[b + i])
     else:
         for i in range(n):
-            v, w = ok[a, i], ok[b, i]
-            truth[d, i] = two - ((v ^ w) | (v & w & np.uint8(flt[a, i] != flt[b, i])))
+            v, w = ok[a + i], ok[b + i]
+            truth[d + i] = two - ((v ^ w) | (v & w & np.uint8(flt[a + i] != flt[b + i])))
         return
     _known(d, a, b, n, ok, truth)
 
@@ -324,20 +324,20 @@ def run_float(op, d, a, b, c, e, n, num, flt, ok, truth, pool):
         _float_arithmetic(op, d, a, b, n, flt, ok)
     elif op == F_TO_I:
         for i in range(n):
-            x = flt[a, i]
+            x = flt[a + i]
             good = x >= -TWO_63 and x < TWO_63
-            v = ok[a, i] & np.uint8(good)
-            num[d, i] = np.int64(x) if good else 0
-            ok[d, i] = v
+            v = ok[a + i] & np.uint8(good)
+            num[d + i] = np.int64(x) if good else 0
+            ok[d + i] = v
     elif op == DISTANCE:
         for i in range(n):
-            r = _distance_km(flt[a, i], flt[b, i], flt[c, i], flt[e, i])
-            v = ok[a, i] & ok[b, i] & ok[c, i] & ok[e, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            r = _distance_km(flt[a + i], flt[b + i], flt[c + i], flt[e + i])
+            v = ok[a + i] & ok[b + i] & ok[c + i] & ok[e + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v
     else:
         for i in range(n):
-            r = _float_one(op, flt[a, i])
-            v = ok[a, i] & np.uint8(r - r == 0.0)
-            flt[d, i] = r
-            ok[d, i] = v
+            r = _float_one(op, flt[a + i])
+            v = ok[a + i] & np.uint8(r - r == 0.0)
+            flt[d + i] = r
+            ok[d + i] = v

@@ -72,27 +72,47 @@ def _matches(data, at, end, want, pattern, tail, fold):
 
 
 @njit(cache=True, nogil=True)
+def _tail(want):
+    """Where the plain bytes behind the last run of a pattern begin; 0 where it has no run."""
+    tail = len(want)
+    while tail > 0 and want[tail - 1] == WANT_BYTE:
+        tail -= 1
+    return np.uint64(0 if tail > 0 and want[tail - 1] != WANT_RUN else tail)
+
+
+@njit(cache=True, nogil=True)
+def _is_ascii(data, begin, end):
+    bits = np.uint8(0)
+    for i in range(begin, end):
+        bits |= data[i]
+    return bits < 128
+
+
+@njit(cache=True, nogil=True)
 def match_rows(data, offsets, want, pattern, fold, out):
     """Whether each text matches, into `out` (uint8).
 
     Gives False, with `out` unfinished, where `fold` meets a text that is not ASCII (the caller must fold otherwise).
     """
-    size = len(want)
-    tail = size
-    while tail > 0 and want[tail - 1] == WANT_BYTE:
-        tail -= 1
-    if tail > 0 and want[tail - 1] != WANT_RUN:
-        tail = 0
-    if fold:
-        bits = np.uint8(0)
-        whole = data[offsets[0] : offsets[len(out)]]
-        for i in range(len(whole)):
-            bits |= whole[i]
-        if bits >= 128:
-            return False
+    tail = _tail(want)
+    if fold and not _is_ascii(data, offsets[0], offsets[len(out)]):
+        return False
     for row in range(len(out)):
         begin, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-        out[row] = _matches(data, begin, end, want, pattern, np.uint64(tail), fold)
+        out[row] = _matches(data, begin, end, want, pattern, tail, fold)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def match_chosen(data, offsets, rows, want, pattern, fold, out):
+    """`match_rows` for some rows of the texts alone: `out` is as long as `rows`."""
+    tail = _tail(want)
+    for i in range(len(rows)):
+        row = rows[i]
+        if fold and not _is_ascii(data, offsets[row], offsets[row + 1]):
+            return False
+        begin, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        out[i] = _matches(data, begin, end, want, pattern, tail, fold)
     return True
 
 

@@ -75,24 +75,33 @@ def _pattern(pattern: str, escape: str, fold: bool) -> tuple[Any, Any]:
     return np.frombuffer(bytes(want), dtype=np.uint8), np.frombuffer(bytes(wanted), dtype=np.uint8)
 
 
-def matches(op: str, constants: tuple[Any, ...], texts: pa.Array) -> npt.NDArray[np.uint8]:
-    """What LIKE, ILIKE or a plain search finds: [n] uint8, 1 where it matches (look at the null mask first)."""
+def matches(
+    op: str, constants: tuple[Any, ...], texts: pa.Array, rows: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.uint8]:
+    """What LIKE, ILIKE or a plain search finds: [n] uint8, 1 where it matches (look at the null mask first).
+
+    With `rows`, in those rows of the texts alone.
+    """
     if op == "like":
         pattern, escape, fold = constants
     else:
         before, after = SEARCHES[op]
         plain = "".join("!" + c if c in "%_!" else c for c in constants[0])
         pattern, escape, fold = before + plain + after, "!", False
-    found = np.zeros(len(texts), dtype=np.uint8)
+    found = np.zeros(len(texts) if rows is None else len(rows), dtype=np.uint8)
     if len(texts) == texts.null_count:
         return found
     if not (fold and not pattern.isascii()):
         data, offsets = buffers_of(texts)
         want, wanted = _pattern(pattern, escape, fold)
-        if text_kernel.match_rows(data, offsets, want, wanted, fold, found):
+        if rows is None:
+            if text_kernel.match_rows(data, offsets, want, wanted, fold, found):
+                return found
+        elif text_kernel.match_chosen(data, offsets, rows, want, wanted, fold, found):
             return found
     pattern, escape = pc.utf8_lower(pa.array([pattern, escape])).to_pylist()
-    return matches("like", (pattern, escape, False), pc.utf8_lower(texts))
+    chosen = texts if rows is None else texts.take(pa.array(rows))
+    return matches("like", (pattern, escape, False), pc.utf8_lower(chosen))
 
 
 def _match(op: str) -> Callable[[tuple[Any, ...], Texts], Any]:

@@ -26,7 +26,6 @@ from shoal.runtime.warm import warm
 from shoal.simulate import Scenario
 from shoal.simulate.scenario import ExpectedAttack
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def run_scenario(
     progress.stage("comparing with the truth")
     labels, truth = pq.read_table(world / "labels.parquet"), pq.read_table(world / "truth.parquet")
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         people, felt = population(journal), list(touches(journal, store))
     finally:
