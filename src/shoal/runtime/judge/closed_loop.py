@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from shoal.events.decode import empty_events
+from shoal.packs.load import load_pack
 from shoal.runtime.commit import rows_of
 from shoal.runtime.deployment import Deployment, find_pack, open_deployment
 from shoal.runtime.home import open_home
@@ -79,6 +80,7 @@ def run_loop(
 ) -> Loop:
     """Run the three worlds. The deployment of the run with the pack lies in `folder/shoal` afterwards."""
     seed = scenario.seed if seed is None else seed
+    load_pack(find_pack(pack))  # a bad pack is told before the first world is lived through
     progress.stage("without a policy")
     bare = unroll(ReactiveWorld(scenario, seed), DAY_US, None, progress)
     progress.stage("with an oracle")
