@@ -58,6 +58,9 @@ MISTAKES = [
     (["journal", "retain", ".", "--keep"], 2, "--keep"),
     (["pack", "check", "file_sharin"], 2, "did you mean 'file_sharing'"),
     (["simulate", "no-such-world"], 2, "no-such-world"),
+    (["scenario", "run", "no-such.yaml"], 2, "scenario.unreadable"),
+    (["scenario", "check", "tinny"], 2, "did you mean 'tiny'"),
+    (["simulate", "tiny", "--react", "--pack", "file_sharin"], 2, "file_sharin"),
 ]
 
 

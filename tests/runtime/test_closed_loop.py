@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from shoal.cli.app import app
+from shoal.policy.definitions import ACTIONS
 from shoal.runtime.home import open_home
 from shoal.runtime.judge.closed_loop import Loop, Oracle, run_loop, unroll
 from shoal.runtime.review.doctor import check_up
 from shoal.runtime.review.replay import replay
 from shoal.runtime.run import Progress
 from shoal.simulate import builtin_scenario
-from shoal.simulate.react import ReactiveWorld
+from shoal.simulate.react import SEMANTICS, ReactiveWorld
 from shoal.storage.journal import Journal
 
 SILENT = Progress(lambda _: None, lambda _a, _b: None)
@@ -78,6 +79,10 @@ def test_an_oracle_says_nothing_where_nothing_is_wrong() -> None:
     quiet = dataclasses.replace(SCENARIO, adversaries=())
     ledger = unroll(ReactiveWorld(quiet), 3_600_000_000, Oracle(), SILENT)
     assert ledger["actions"] == {}
+
+
+def test_the_world_knows_every_action_of_a_policy() -> None:
+    assert set(ACTIONS) <= set(SEMANTICS)
 
 
 def test_the_command_prints_and_writes(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from shoal.events.decode import empty_events
+from shoal.packs.load import load_pack
 from shoal.runtime.commit import rows_of
 from shoal.runtime.deployment import Deployment, find_pack, open_deployment
 from shoal.runtime.home import open_home
@@ -79,6 +80,7 @@ def run_loop(
 ) -> Loop:
     """Run the three worlds. The deployment of the run with the pack lies in `folder/shoal` afterwards."""
     seed = scenario.seed if seed is None else seed
+    load_pack(find_pack(pack))  # a bad pack is told before the first world is lived through
     progress.stage("without a policy")
     bare = unroll(ReactiveWorld(scenario, seed), DAY_US, None, progress)
     progress.stage("with an oracle")
@@ -178,7 +180,7 @@ _UNDO = ("revert_contact", "revert_mfa", "revoke_apps", "restore_files")
 class Oracle:
     """An actor that reads the truth: whoever did harm in this step is stopped at the next, and what can be mended is.
 
-    An adversary's own account is closed, a bad link stopped, the address of a failed guess closed for an hour. An
+    An adversary's own account is closed, a bad link stopped, the address of a failed guess closed for a day. An
     intruder who logged in loses session and device; one who came on the owner's own session loses the session only, so
     that the owner logs in again.
     """
@@ -186,7 +188,7 @@ class Oracle:
     def __init__(self) -> None:
         self._own: set[str] = set()
         self._entered: set[str] = set()
-        self._done: set[tuple[str, str, str]] = set()
+        self._until: dict[tuple[str, str, str], int] = {}  # leases that run
 
     def __call__(self, part: Part) -> pa.Table:
         """What is to be done about the harm of a step."""
@@ -198,9 +200,10 @@ class Oracle:
         for row in rows.to_pylist():
             for kind, name, action, lease in self._answer(row):
                 subject = row.get(name)
-                if subject is None or ((kind, subject, action) in self._done and action not in _UNDO):
+                key = (kind, str(subject), action)
+                if subject is None or (row["time"] < self._until.get(key, 0) and action not in _UNDO):
                     continue
-                self._done.add((kind, subject, action))
+                self._until[key] = row["received"] + lease
                 planned.append({
                     "subject_type": kind, "subject": subject, "action": action, "as_of": row["time"],
                     "until": row["received"] + lease,
@@ -218,7 +221,7 @@ class Oracle:
         if kind == "login.succeeded":
             self._entered.add(account)
         if kind == "login.failed":
-            return [("ip", "ip", "suspend", 3_600_000_000)]
+            return [("ip", "ip", "suspend", DAY_US)]
         out = []
         if account in self._own:
             out.append(("account", "account", "suspend", LEASE_US))

@@ -119,7 +119,9 @@ class ReactiveWorld:
                 continue
             self._apply(name, kind, code, start, int(row["until"]))
             done += 1
-        self._acted = self._acted or done > 0
+        if done:
+            self._acted = True
+            self._take_births()
         return done
 
     def ledger(self) -> Ledger:
@@ -261,8 +263,6 @@ class ReactiveWorld:
         if column is not None:
             row[column] = code
         self._reactor.born.append(row)
-        self._acted = True
-        self._take_births()
 
     def _remember(self, block: Rows) -> None:
         """Before the first action: who is inside which account, since when."""
