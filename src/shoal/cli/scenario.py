@@ -52,6 +52,7 @@ def run(
     quick: bool = typer.Option(False, "--quick", help="Of the shipped ones only those marked `quick: true`."),
     pack: str = typer.Option("file_sharing", "--pack", "-p", help="The pack that decides."),
     seed: int = typer.Option(-1, "--seed", help="Another seed than each scenario's own."),
+    rules: bool = typer.Option(False, "--rules", help="Also what each rule was worth over all of them."),
     to: Path = typer.Option(None, "--json", metavar="FILE", help="Write the results there as JSON."),
     keep: Path = typer.Option(None, "--keep", metavar="DIR", help="Keep worlds and deployments there, to look into."),
 ) -> None:
@@ -71,6 +72,8 @@ def run(
     load_pack(find_pack(pack))  # a bad pack is told before the first world is made
     results = _run_all([with_seed(one, seed) for one in chosen], pack, keep)
     _print(results)
+    if rules:
+        _print_rules(results)
     if to is not None:
         _write(to, results)
     if not results:
@@ -142,6 +145,22 @@ def _print(results: list[ScenarioResult]) -> None:
         told = f"{misses} of {len(result.checks)} missed" if misses else f"all {len(result.checks)} hold"
         events = f"{result.events:,} events in {span(result.seconds)}"
         out.print(f"{result.scenario} (seed {result.seed}, pack {result.pack}): {told}; {events}", markup=False)
+
+
+def _print_rules(results: list[ScenarioResult]) -> None:
+    from rich.table import Table
+
+    from shoal.cli.judging import share_text
+    from shoal.cli.show import out
+    from shoal.runtime.judge.scenario_run import worth_of_rules
+
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    table.add_column("rule", no_wrap=True)
+    table.add_column("scenarios", justify="right")
+    table.add_column("abusive among the subjects that it matched", justify="right")
+    for rule, (scenarios, share) in worth_of_rules(results).items():
+        table.add_row(rule, str(scenarios), share_text(share))
+    out.print(table)
 
 
 def _write(path: Path, results: list[ScenarioResult]) -> None:

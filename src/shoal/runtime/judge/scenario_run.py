@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shoal.clock import Clock
+from shoal.learn.intervals import Share
 from shoal.policy.definitions import Tier
 from shoal.runtime.demo import make_world
 from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
 from shoal.runtime.judge.evidence import Population, population, touches
+from shoal.runtime.review.attribution import attribute
 from shoal.runtime.review.scoring import DAY_US, AttackScore, Score, Touch, score
 from shoal.runtime.run import Progress, read_source
 from shoal.runtime.warm import warm
@@ -49,6 +52,8 @@ class ScenarioResult:
     events: int
     seconds: float
     checks: tuple[Check, ...]
+    rules: Mapping[str, Share]
+    """For each rule that matched: the abusive among the subjects that it matched."""
 
     @property
     def ok(self) -> bool:
@@ -84,7 +89,20 @@ def run_scenario(
         store.close()
         journal.close()
     checks = check_expectations(scenario, labels, truth, felt, people)
-    return ScenarioResult(scenario.name, scenario.seed, published.name, people.events, seconds, tuple(checks))
+    rules = attribute(labels, truth, felt, start_us=scenario.start).rules
+    return ScenarioResult(scenario.name, scenario.seed, published.name, people.events, seconds, tuple(checks), rules)
+
+
+def worth_of_rules(results: Iterable[ScenarioResult]) -> dict[str, tuple[int, Share]]:
+    """Over all scenarios, for each rule: in how many it matched, and the abusive among the subjects that it matched."""
+    found: dict[str, list[Share]] = {}
+    for result in results:
+        for rule, share in result.rules.items():
+            found.setdefault(rule, []).append(share)
+    return {
+        rule: (len(shares), Share(sum(s.successes for s in shares), sum(s.total for s in shares)))
+        for rule, shares in sorted(found.items())
+    }
 
 
 def check_expectations(
