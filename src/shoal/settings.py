@@ -1,16 +1,18 @@
 """Settings: the documented knobs of one deployment, validated at the border.
 
 Read once, when a deployment is opened, from `shoal.toml` in its folder (unknown keys are refused); everything has a
-default
-that is right on a laptop. Nothing here is secret: the identity key has a file of its own.
+default that is right on a laptop. The identity key has a file of its own. `store_url` may hold a password: it is never
+shown, and `SHOAL_STORE_URL` in the environment takes its place, so that it need not stand in a file.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 
@@ -41,6 +43,9 @@ class Settings(BaseModel):
     )
     revise_open: int = Field(50_000, ge=1, description="provisional decisions that are kept open; the oldest go")
     part_check_s: float = Field(30.0, gt=0, description="how often a followed stream tries tables that are missing")
+    store_url: SecretStr = Field(
+        SecretStr(""), description="database of the store: a path, sqlite:///… or postgresql://…; empty: store.sqlite"
+    )
     enrichment: tuple[str, ...] = Field((), description="MMDB files and CSVs of ranges used by the writer")
 
     @model_validator(mode="after")
@@ -53,12 +58,19 @@ class Settings(BaseModel):
         return self
 
 
-def read_settings(path: Path) -> Settings:
-    """Read `path` (TOML) if it exists, else the defaults. Raises `InvalidInput` with every problem of the file."""
-    if not path.exists():
-        return Settings()  # type: ignore[call-arg]
+FROM_ENVIRONMENT = {"SHOAL_STORE_URL": "store_url"}
+"""Variable → the setting that it overrides."""
+
+
+def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read `path` (TOML) if it exists, else the defaults; then what the environment overrides.
+
+    Raises `InvalidInput` with every problem of the file.
+    """
     try:
-        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        given = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        given |= {name: environment[variable] for variable, name in FROM_ENVIRONMENT.items() if variable in environment}
+        return Settings.model_validate(given)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Problem("settings.syntax", str(error), Where(str(path)))) from error
     except ValidationError as error:

@@ -17,9 +17,13 @@ from shoal.storage.store import Store
 ENVIRONMENT = {**os.environ, "COLUMNS": "150", "NO_COLOR": "1", "TERM": "dumb"}
 
 
-def shoal(*words: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def shoal(
+    *words: object, text: str | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shoal", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, input=text, timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**ENVIRONMENT, **(environment or {})}, input=text, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,9 @@ MISTAKES = [
     (["journal", "retain", ".", "--keep"], 2, "--keep"),
     (["pack", "check", "file_sharin"], 2, "did you mean 'file_sharing'"),
     (["simulate", "no-such-world"], 2, "no-such-world"),
+    (["scenario", "run", "no-such.yaml"], 2, "scenario.unreadable"),
+    (["scenario", "check", "tinny"], 2, "did you mean 'tiny'"),
+    (["simulate", "tiny", "--react", "--pack", "file_sharin"], 2, "file_sharin"),
 ]
 
 

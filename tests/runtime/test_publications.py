@@ -5,6 +5,7 @@ import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,9 +35,9 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     real = Engine.decide
 
-    def decide(self: Engine, table: pa.Table) -> object:
+    def decide(self: Engine, table: pa.Table, *more: Any) -> object:
         rows.append(table.num_rows)
-        return real(self, table)
+        return real(self, table, *more)
 
     monkeypatch.setattr(Engine, "decide", decide)
     return rows

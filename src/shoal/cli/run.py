@@ -90,6 +90,8 @@ def run(
     if merge_wait is not None and not follow:
         raise InvalidInput(Problem("run.merge_wait", "--merge-wait is for --follow", hint="files are sorted whole"))
 
+    if follow and "-" in sources:
+        raise InvalidInput(Problem("follow.stdin", "standard input cannot be resumed", hint="follow a file"))
     paths = [Path(source) for source in sources]
     check_paths(paths)
     name = guess_format(paths) if format is FormatName.auto else format.value

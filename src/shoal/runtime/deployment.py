@@ -248,7 +248,7 @@ def open_deployment(
         tables = Tables.read(settings.enrichment, allow_missing=allow_missing)
         dedupe = DedupeIndex.open(journal, horizon_us=round(settings.dedupe_horizon_s * 1e6))
         facts = FactTable(home.identity)
-        store = Store.open(home.store)
+        store = home.open_store()
         opened.callback(store.close)
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
         opened.callback(log.close)

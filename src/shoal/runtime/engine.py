@@ -30,7 +30,7 @@ from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
 from shoal.features.snapshot import definition_of, read_manifest
 from shoal.packs.pack import Pack
 from shoal.policy.decisions import Decisions
-from shoal.policy.policy import PolicyEngine
+from shoal.policy.policy import Pause, PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
 from shoal.runtime.columns import one_chunk
@@ -103,10 +103,10 @@ class Engine:
             features = slice(self._first_feature, len(self.layout.names))
             self.reviser = Reviser(self.rules, self.policy, identity, opened, self._fill, features)
 
-    def decide(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
+    def decide(self, table: pa.Table, ids: Hash | None = None, group: Group | None = None) -> Outcome:
         """Decide a batch of stamped events, in seq order and behind all earlier ones. `ids`: what has hashed texts of
-        the table already."""
-        return self.decide_columns(self.with_attributes(table), ids)
+        the table already; `group`: see `take`."""
+        return self.decide_columns(self.with_attributes(table), ids, group)
 
     def hash_ahead(self, table: pa.Table, ids: BatchIds) -> None:
         """Hash the texts that `decide` will want, in a thread that is not deciding."""
@@ -114,43 +114,36 @@ class Engine:
             if kind is Kind.TEXT and name in table.column_names:
                 ids.ids_of(one_chunk(table, name))
 
-    def decide_columns(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
+    def decide_columns(self, table: pa.Table, ids: Hash | None = None, group: Group | None = None) -> Outcome:
         """The same for a table that has the pack's attributes as columns already."""
-        block, matches, stamps = self._match(table, ids)
-        return Outcome(table, self._frame, block, matches, self.policy.decide(self._frame, matches, stamps))
+        frame = self._frame
+        frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
+        stamps = stamps_of(table)
+        start = self._first_feature
+        block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
+        matches = self.rules.match(frame)
+        pauses: list[tuple[int, Pause]] = []
+        if group is not None and self.reviser is not None:
+            pauses = self.reviser.plan(group, table, frame, matches)
+        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps, pauses))
 
     def take(self, group: Group) -> Outcome | None:
         """Decide a group of the journal, with the revisions that its records cause (`revised` tells them); None where
-        it
-        has no events."""
-        reviser = self.reviser
-        if reviser is None:
-            return None if group.events is None else self.decide(group.events.table, group.events.ids)
-        frame = self._frame
-        if group.events is None:
-            for _, pause in reviser.plan(group, None, frame, None):
+        it has no events."""
+        outcome = None
+        if group.events is not None:
+            outcome = self.decide(group.events.table, group.events.ids, group)
+        elif self.reviser is not None:
+            for _, pause in self.reviser.plan(group, None, self._frame, None):
                 pause(0, 0, np.zeros((0, 5), np.int64))
-            reviser.end(last_as_of(group))
-            return None
-        table = self.with_attributes(group.events.table)
-        block, matches, stamps = self._match(table, group.events.ids)
-        pauses = reviser.plan(group, table, frame, matches)
-        outcome = Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps, pauses))
-        reviser.end(last_as_of(group))
+        if self.reviser is not None:
+            self.reviser.end(last_as_of(group))
         return outcome
 
     @property
     def revised(self) -> Revised | None:
         """What the last group that was taken changed in earlier decisions; None where this pack revises nothing."""
         return self.reviser.now if self.reviser is not None else None
-
-    def _match(self, table: pa.Table, ids: Hash | None) -> tuple[FeatureBlock, Matches, Stamps]:
-        frame = self._frame
-        frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
-        stamps = stamps_of(table)
-        start = self._first_feature
-        block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
-        return block, self.rules.match(frame), stamps
 
     def _fill(self, frame: Frame, table: pa.Table) -> pa.Table:
         missing = any(name not in table.column_names for name in self._attributes)

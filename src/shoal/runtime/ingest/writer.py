@@ -108,13 +108,13 @@ class Writer:
         clash = np.flatnonzero(verdict == CONFLICT)
         note(CONFLICT_KIND, seqs[clash] - first, clash, self._clashes(events, clash, original))
         again = np.flatnonzero(verdict == DUPLICATE)
+        frame = None
+        if kept.num_rows:
+            frame = EventFrame(int(kept_seqs[0]), int(kept_seqs[-1]), kept, kept_bodies, ids)
         records = block.records
         if behind is not None:
             controls.append(ControlFrame(first + records, int(moments[-1]), PLACES, behind))
             records += 1
-        frame = None
-        if kept.num_rows:
-            frame = EventFrame(int(kept_seqs[0]), int(kept_seqs[-1]), kept, kept_bodies, ids)
         return self._append(first, records, frame, seqs[again], original[again], controls, runs)
 
     def _judge(

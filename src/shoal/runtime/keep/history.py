@@ -80,6 +80,11 @@ class Published:
             raise Unsupported(f"{path}: {found['format']} version {found['version']}")
         return Publication(found["seq"], found["as_of"], found["body"])
 
+    def newest(self) -> Publication | None:
+        """The last one that is kept here."""
+        seqs = [int(path.stem) for path in self.folder.glob("*.pack") if path.stem.isdigit()]
+        return self.read(max(seqs)) if seqs else None
+
     def thin(self, first: int) -> None:
         """Remove those before the publication `first`."""
         for path in self.folder.glob("*.pack"):

@@ -17,7 +17,6 @@ import numpy as np
 from shoal.runtime.home import Home
 from shoal.runtime.keep.history import History
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def erase(home: Home, texts: Collection[str]) -> Erased:
     journal = Journal.open(home.journal, identity=home.identity, segment_bytes=home.settings.segment_bytes)
     try:
         done = journal.erase(texts)
-        store = Store.open(home.store)
+        store = home.open_store()
         try:
             rows = store.erase(texts, home.identity)
         finally:

@@ -128,7 +128,7 @@ def find_event(journal: Journal, event_id: str) -> int | None:
 
 def decisions_on(home: Home, event_id: str) -> list[DecisionRow]:
     """Stored decisions above `allow` that the event of this id caused; kept when retention has dropped the event."""
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         return [row for row in store.read_decisions(latest=True) if row.event_id == event_id]
     finally:
@@ -137,7 +137,7 @@ def decisions_on(home: Home, event_id: str) -> list[DecisionRow]:
 
 def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
     """Stored decisions above `allow` whose subject has this text, of any kind, by seq."""
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         wanted = home.identity.id_of(subject)
         return [row for row in store.read_decisions(latest=True) if row.subject_id == wanted]
@@ -148,7 +148,7 @@ def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
 def explain_event(home: Home, seq: int, moved: Callable[[int, int], None] = lambda _a, _b: None) -> Explanation:
     """Explain the decision on the event with number `seq`; replays the journal from the snapshot before it."""
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     log = DecisionLog.open(home.decisions, read_only=True)
     try:
         if 0 <= seq < journal.first_seq:

@@ -15,7 +15,8 @@ depends_on = None
 
 
 def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False)
+    by_code_point = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    return sa.Column(name, by_code_point, nullable=False)
 
 
 def _count(name: str) -> sa.Column[int]:
