@@ -354,7 +354,8 @@ import test_revise
 test_revise.once(Path(sys.argv[1]))
 """
 POINTS = [
-    ("journal-after", 9), ("decisions-after", 12), ("part.back-after", 1), ("part.joined-after", 1), ("store-after", 17),
+    ("journal-after", 9), ("decisions-after", 12), ("part.back-after", 1), ("part.joined-after", 1),
+    ("store-after", 17),
 ]  # fmt: skip
 
 

@@ -95,12 +95,11 @@ def run(
     paths = [Path(source) for source in sources]
     check_paths(paths)
     name = guess_format(paths) if format is FormatName.auto else format.value
-    folder = find_pack(pack or default_pack(name))
+    folder, opened = find_pack(pack or default_pack(name)), open_home(home, create=True)
     with progress_bars() as progress:
-        opened = open_home(home, create=True)
         deployment = open_deployment(opened, progress.stage, allow_missing=follow or allow_missing)
         try:
-            known = (History.unknown if follow else History.complete) if history is None else history
+            known = history or (History.unknown if follow else History.complete)
             deployment.publish(folder, history_complete=known is History.complete, warm_up=warm_up)
             warm(deployment.running, progress.stage)
             start = time.perf_counter()
