@@ -1,16 +1,18 @@
 """Settings: the documented knobs of one deployment, validated at the border.
 
 Read once, when a deployment is opened, from `shoal.toml` in its folder (unknown keys are refused); everything has a
-default
-that is right on a laptop. Nothing here is secret: the identity key has a file of its own.
+default that is right on a laptop. The identity key has a file of its own. `store_url` may hold a password: it is never
+shown, and `SHOAL_STORE_URL` in the environment takes its place, so that it need not stand in a file.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 
@@ -27,15 +29,25 @@ class Settings(BaseModel):
     snapshot_rows: int = Field(4_000_000, ge=1, description="events between two snapshots of the engine's state")
     sample_one_in: int = Field(256, ge=1, description="share of `allow` decisions whose features are stored")
     sort_memory_bytes: int = Field(2 << 30, ge=16 << 20, description="memory for sorting a finite file by time")
+    store_url: SecretStr = Field(
+        SecretStr(""), description="database of the store: a path, sqlite:///… or postgresql://…; empty: store.sqlite"
+    )
     enrichment: tuple[str, ...] = Field((), description="MMDB files and CSVs of ranges used by the writer")
 
 
-def read_settings(path: Path) -> Settings:
-    """Read `path` (TOML) if it exists, else the defaults. Raises `InvalidInput` with every problem of the file."""
-    if not path.exists():
-        return Settings()  # type: ignore[call-arg]
+FROM_ENVIRONMENT = {"SHOAL_STORE_URL": "store_url"}
+"""Variable → the setting that it overrides."""
+
+
+def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read `path` (TOML) if it exists, else the defaults; then what the environment overrides.
+
+    Raises `InvalidInput` with every problem of the file.
+    """
     try:
-        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        given = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        given |= {name: environment[variable] for variable, name in FROM_ENVIRONMENT.items() if variable in environment}
+        return Settings.model_validate(given)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Problem("settings.syntax", str(error), Where(str(path)))) from error
     except ValidationError as error:

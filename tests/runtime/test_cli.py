@@ -15,9 +15,13 @@ from oracles.runtime_stream import stream, write_lines
 ENVIRONMENT = {**os.environ, "COLUMNS": "150", "NO_COLOR": "1", "TERM": "dumb"}
 
 
-def shoal(*words: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def shoal(
+    *words: object, text: str | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shoal", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, input=text, timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**ENVIRONMENT, **(environment or {})}, input=text, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def run_demo(
     progress.stage("comparing with the truth")
     labels, truth = pq.read_table(world / "labels.parquet"), pq.read_table(world / "truth.parquet")
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         accounts, first, last, events = _population(journal)
         touches = list(_touches(journal, store))

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -228,20 +229,21 @@ class Deployment:
 def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None) -> Deployment:
     """Open and recover a deployment for writing. Raises `Temporary` when another process has it open."""
     settings = home.settings
-    journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)
-    try:
+    with ExitStack() as opened:
+        journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)
+        opened.callback(journal.close)
         tables = [read_table(Path(path)) for path in settings.enrichment]
         dedupe = DedupeIndex.open(journal, horizon_us=round(settings.dedupe_horizon_s * 1e6))
         facts = FactTable(home.identity)
-        store = Store.open(home.store)
+        store = home.open_store()
+        opened.callback(store.close)
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
+        opened.callback(log.close)
         committer = Committer(log, store, sample_one_in=settings.sample_one_in)
         writer = Writer(journal, dedupe, facts, Enricher(tables), home.identity)
         deployment = Deployment(home, journal, store, log, committer, writer)
         deployment.recover(progress)
-    except BaseException:
-        journal.close()
-        raise
+        opened.pop_all()
     return deployment
 
 

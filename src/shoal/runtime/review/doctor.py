@@ -36,7 +36,7 @@ def check_up(home: Home) -> Checkup:
     found = Checkup()
     try:
         journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-        store = Store.open(home.store)
+        store = home.open_store(read_only=True)
         log = DecisionLog.open(home.decisions, read_only=True)
     except ShoalError as error:
         found.problems.append(Problem("doctor.open", str(error)))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from shoal.runtime.home import Home
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def erase(home: Home, texts: Collection[str]) -> Erased:
     journal = Journal.open(home.journal, identity=home.identity, segment_bytes=home.settings.segment_bytes)
     try:
         done = journal.erase(texts)
-        store = Store.open(home.store)
+        store = home.open_store()
         try:
             rows = store.erase(texts, home.identity)
         finally:

@@ -29,7 +29,7 @@ from shoal.runtime.home import Home
 from shoal.runtime.review.replay import outcomes
 from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal
-from shoal.storage.store import DecisionRow, Store
+from shoal.storage.store import DecisionRow
 
 COUNTING = frozenset({"count", "sum", "mean", "min", "max", "distinct", "decayed"})
 SHOWN_EVENTS = 5
@@ -86,7 +86,7 @@ def find_event(journal: Journal, event_id: str) -> int | None:
 
 def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
     """Stored decisions above `allow` whose subject has this text, of any kind, by seq."""
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         wanted = home.identity.id_of(subject)
         return [row for row in store.read_decisions() if row.subject_id == wanted]
@@ -97,7 +97,7 @@ def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
 def explain_event(home: Home, seq: int, moved: Callable[[int, int], None] = lambda _a, _b: None) -> Explanation:
     """Explain the decision on the event with number `seq`; replays the journal up to it."""
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         for group, outcome, engine in outcomes(journal, home, until=seq + 1):
             moved(group.last_seq + 1, seq + 1)

@@ -89,7 +89,7 @@ def replay(home: Home, moved: Callable[[int, int], None] = lambda _a, _b: None) 
     """Check every stored decision; see the module's docstring."""
     report = ReplayReport()
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     log = DecisionLog.open(home.decisions, read_only=True)
     try:
         position = store.position()
