@@ -127,7 +127,9 @@ class FileSource:
         if isinstance(self._given, MappedFormat):
             if head.startswith(PARQUET):
                 hint = "give the file itself, not compressed"
-                raise InvalidInput(Problem("files.parquet", "Parquet is not read from a stream", Where(partition), hint=hint))
+                raise InvalidInput(
+                    Problem("files.parquet", "Parquet is not read from a stream", Where(partition), hint=hint)
+                )
             if head:
                 self._given.check_csv(head, partition)
         if self._given is not None:

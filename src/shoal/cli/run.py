@@ -16,6 +16,9 @@ class FormatName(StrEnum):
     ocsf = "ocsf"
     cloudtrail = "cloudtrail"
     m365 = "m365"
+    workspace = "workspace"
+    dropbox = "dropbox"
+    syslog = "syslog"
 
 
 class History(StrEnum):
@@ -37,6 +40,7 @@ class Output(StrEnum):
 def run(
     sources: list[str] = typer.Argument(..., metavar="SOURCE…", help="Files (.gz and .zst too), or - for stdin."),
     format: FormatName = typer.Option(FormatName.auto, "--format", "-f", help="What the files hold."),  # noqa: A002
+    mapping: Path = typer.Option(None, "--mapping", "-m", help="A mapping file: the files are CSV or Parquet by it."),
     pack: str = typer.Option("", "--pack", "-p", help="A pack's folder or name; default: the one for the format."),
     home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder; made if absent."),
     as_received: bool = typer.Option(False, "--as-received", help="Keep the files' order instead of sorting by time."),
@@ -51,6 +55,7 @@ def run(
     import time
 
     from shoal.cli.findings import print_findings, print_totals
+    from shoal.cli.formats import chosen_format
     from shoal.cli.show import err, progress_bars
     from shoal.clock import SystemClock
     from shoal.runtime.deployment import find_pack, open_deployment
@@ -60,7 +65,8 @@ def run(
 
     paths = [Path(source) for source in sources]
     check_paths(paths)
-    name = guess_format(paths) if format is FormatName.auto else format.value
+    chosen = chosen_format(format.value, mapping)
+    name = guess_format(paths) if chosen is None else chosen.name
     folder = find_pack(pack or default_pack(name))
     with progress_bars() as progress:
         deployment = open_deployment(open_home(home, create=True), progress.stage)
@@ -68,7 +74,9 @@ def run(
             deployment.publish(folder, history_complete=history is History.complete)
             warm(deployment.running, progress.stage)
             start = time.perf_counter()
-            read = read_source(deployment, paths, name, received=as_received, clock=SystemClock(), progress=progress)
+            read = read_source(
+                deployment, paths, chosen or name, received=as_received, clock=SystemClock(), progress=progress
+            )
             seconds = time.perf_counter() - start
             deployment.rest()
             found = deployment.findings(top)

@@ -182,7 +182,9 @@ class _Elements:
             return b""
         left = _as_line(self.carried) if self.carried else b""
         if not self.carried or (self.state[kernel.DEPTH] == 0 and not self.state[kernel.IN_STRING]):
-            left += b"[\n"  # its last element is whole: the dead letter of this line is the sign that some may be missing
+            left += (
+                b"[\n"  # its last element is whole: the dead letter of this line is the sign that some may be missing
+            )
         return left
 
 

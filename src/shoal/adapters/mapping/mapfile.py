@@ -151,7 +151,9 @@ def read_mapping(path: Path) -> TablePlan:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InvalidInput(Problem("mapping.unreadable", f"may not be read: {error.strerror}", Where(str(path)))) from error
+        raise InvalidInput(
+            Problem("mapping.unreadable", f"may not be read: {error.strerror}", Where(str(path)))
+        ) from error
     reader = _Reader(str(path))
     root = read_yaml(data, str(path), reader.problems)
     plan = None

@@ -36,8 +36,13 @@ class MappedFormat(Format):
         assert self.plan is not None
         allowed = ", ".join(names[:40])
         problems = [
-            Problem("mapping.column_absent", f"the table has no column {name!r}", Where(file), allowed,
-                    nearest_name(name, names))  # fmt: skip
+            Problem(
+                "mapping.column_absent",
+                f"the table has no column {name!r}",
+                Where(file),
+                allowed,
+                nearest_name(name, names),
+            )  # fmt: skip
             for name in self.plan.columns
             if name not in names
         ]
@@ -90,4 +95,3 @@ def mapped_format(plan: TablePlan) -> MappedFormat:
 
 DAMAGED: tuple[type[Exception], ...] = (pa.ArrowException, OSError, UnicodeError)
 """What reading a damaged table raises."""
-

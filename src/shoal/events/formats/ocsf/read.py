@@ -121,7 +121,10 @@ def _people(columns: dict[str, Values], reach: Reach) -> None:
     for row, class_uid in enumerate(classes):
         if class_uid == AUTHENTICATION and actors[row] is None:
             actors[row] = accounts[row]
-        elif class_uid in (ACCOUNT_CHANGE, USER_ACCESS) and columns["type"][row] in ("permission.granted", "permission.revoked"):
+        elif class_uid in (ACCOUNT_CHANGE, USER_ACCESS) and columns["type"][row] in (
+            "permission.granted",
+            "permission.revoked",
+        ):
             recipients[row] = accounts[row]
             accounts[row] = actors[row] or accounts[row]
         elif accounts[row] is None:

@@ -67,7 +67,7 @@ class TableDecoder:
     def _take(self, intake: Intake, rows: list[list[str]], raw: bytes, header: list[str], place: int) -> int:
         """Add one record of CSV; returns the next free place."""
         try:
-            rows.append(_fields(raw, self._plan.delimiter, len(header)))
+            rows.append(fields_of(raw, self._plan.delimiter, len(header)))
         except BadValue as bad:
             lines = [line for line in raw.split(b"\n") if line.strip()]
             if len(lines) > 1 and len(raw) <= MAX_LINE_BYTES:
@@ -100,13 +100,16 @@ class TableDecoder:
         columns["offset"] = list(intake.offsets)
         intake.records = [{}] * count
         if not intake.raws:
-            intake.raws = [_row_text(cells, row) if row in bad else b"" for row in range(count)] if bad else [b""] * count
+            intake.raws = (
+                [_row_text(cells, row) if row in bad else b"" for row in range(count)] if bad else [b""] * count
+            )
         rows = intake.drop(bad)
         events = event_table(keep_rows(columns, rows, count), intake.source, intake.partition)
         return Decoded(events=events, dead=tuple(intake.dead), read=read)
 
 
-def _fields(raw: bytes, delimiter: str, width: int) -> list[str]:
+def fields_of(raw: bytes, delimiter: str, width: int) -> list[str]:
+    """The fields of one row of CSV; raises `BadValue` where it does not fit a header of `width` names."""
     if len(raw) > MAX_LINE_BYTES:
         raise BadValue("line.too_long", "the record is longer than 1 MiB")
     try:
@@ -159,9 +162,7 @@ def _times(plan: TablePlan, cells: Cells, count: int, bad: dict[int, BadValue]) 
     return times
 
 
-def _column(
-    field: FieldPlan, cells: Cells, count: int, bad: dict[int, BadValue], kept: dict[str, set[int]]
-) -> Values:
+def _column(field: FieldPlan, cells: Cells, count: int, bad: dict[int, BadValue], kept: dict[str, set[int]]) -> Values:
     """One column of ours; rows whose source value is not whole in it are noted in `kept`."""
     if not field.column:
         return [field.constant] * count
