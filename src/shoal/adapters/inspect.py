@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import orjson
+import zstandard
 
 from shoal.adapters.files import READ_BYTES, STDIN, Overgrown, expand
 from shoal.adapters.mapping.source import DAMAGED, PARQUET, MappedFormat
@@ -24,11 +26,13 @@ from shoal.events.formats.m365 import csv_records
 from shoal.events.formats.records import split_lines
 from shoal.events.formats.syslog import open_message
 from shoal.events.formats.tabular.decoder import header_of
-from shoal.events.formats.values import BadValue
+from shoal.events.formats.values import BadValue, parse_time
 from shoal.events.framing import HEAD_BYTES, frame
 
 MOST_BYTES = 4 << 20
 MOST_RECORDS = 20_000
+BROKEN: tuple[type[Exception], ...] = (*DAMAGED, EOFError, ValueError, Overgrown, zlib.error, zstandard.ZstdError)
+"""What reading a damaged stream raises."""
 _BLOCK = 1 << 17
 _SHOWN = frozenset({"source", "partition", "offset", "attributes"})
 
@@ -61,6 +65,7 @@ class Inspection:
     whole: bool = False
     looks_like_table: bool = False
     fault: str = ""
+    why: str = ""
 
 
 def inspect_file(path: str, chosen: Format | None = None, rows: int = 5) -> Inspection:
@@ -83,6 +88,8 @@ def _inspect(path: str, stream: BinaryIO, chosen: Format | None, rows: int) -> I
             break
     seen.scores = rank_formats(head[:HEAD_BYTES])
     seen.looks_like_table = _is_table(head)
+    best = FORMATS[seen.scores[0][0]]
+    seen.why = ", ".join(mark.decode().strip('"') for mark in best.marks if mark in head) if seen.scores[0][1] else ""
     if chosen is None and seen.scores[0][1] >= SURE:
         chosen = FORMATS[seen.scores[0][0]]
     if chosen is None:
@@ -148,16 +155,8 @@ def _plain_chunks(first: bytes, stream: BinaryIO, chosen: Format | None, seen: I
             yield chunk
             if given >= MOST_BYTES:
                 return
-    except (*DAMAGED, EOFError, ValueError, Overgrown, *_damage()) as error:
+    except BROKEN as error:
         seen.fault = str(error)[:300]
-
-
-def _damage() -> tuple[type[Exception], ...]:
-    import zlib
-
-    import zstandard
-
-    return zlib.error, zstandard.ZstdError
 
 
 def _chain(held: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -256,9 +255,18 @@ def _shown(row: dict[str, Any], fields: dict[str, Any]) -> Shown:
     return Shown(row["offset"], tuple(lines), names)
 
 
+def _is_time(given: Any, value: int) -> bool:
+    try:
+        return type(given) is str and parse_time(given, zone_required=False) == value
+    except BadValue:
+        return False
+
+
 def _source_of(name: str, value: Any, fields: dict[str, Any]) -> str:
     """The field whose value it is, as it stands or in lower case; "" where it was made of several or of none."""
     plain = str(value).lower()
+    if name == "time":
+        return next((path for path, given in fields.items() if _is_time(given, value)), "")
     same = [path for path, given in fields.items() if given == value or str(given).lower() == plain]
     if same:
         return min(same, key=lambda path: (path.rpartition(".")[2].lower() != name, path.count(".")))

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=False, add_completion=False, rich_markup_mode=
 
 WRITERS = (
     ("native", "Shoal events, NDJSON", "every column but the place; read back equal"),
-    ("ocsf", "OCSF events, JSON", "every column but the place; what has no place in OCSF in unmapped.shoal; read back equal"),
+    ("ocsf", "OCSF events, JSON", "every column but the place, in unmapped.shoal what OCSF lacks; read back equal"),
     ("ocsf-finding", "OCSF Detection Finding", "findings of `shoal run --output ocsf`"),
 )  # fmt: skip
 
@@ -126,6 +126,7 @@ def as_object(seen: Inspection, pack: str) -> dict[str, Any]:
         "file": seen.path,
         "format": seen.format,
         "scores": [{"format": name, "score": round(score, 3)} for name, score in seen.scores],
+        "marks": seen.why or None,
         "compression": seen.compression or None,
         "pack": pack or None,
         "read": seen.read,
@@ -142,7 +143,9 @@ def as_object(seen: Inspection, pack: str) -> dict[str, Any]:
         "records": [
             {
                 "offset": record.offset,
-                "columns": [{"from": origin or None, "column": name, "value": value} for origin, name, value in record.lines],
+                "columns": [
+                    {"from": origin or None, "column": name, "value": value} for origin, name, value in record.lines
+                ],
                 "attributes": list(record.attributes),
             }
             for record in seen.shown
@@ -158,20 +161,23 @@ def print_inspection(seen: Inspection, pack: str) -> None:
     from shoal.events.formats import FORMATS
     from shoal.events.schema import BY_NAME, Kind
 
-    title = FORMATS[seen.format].title if seen.format in FORMATS else "CSV or Parquet by a mapping file"
+    known = FORMATS.get(seen.format or "")
+    title = known.title if known is not None else "CSV or Parquet by a mapping file"
     if seen.format is not None:
-        out.print(f"format: {seen.format} ({title}); pack: {pack}", markup=False)
+        out.print(f"format: {seen.format} ({title}); pack: {pack}", markup=False, soft_wrap=True)
     likely = [f"{name} {score:.0%}" for name, score in seen.scores if score > 0][:4]
-    out.print("guess, by marks of each format: " + (", ".join(likely) or "none"), markup=False)
+    out.print("guess: " + (", ".join(likely) or "none"), markup=False, soft_wrap=True)
+    if seen.why:
+        out.print(f"the first has: {seen.why}", markup=False, soft_wrap=True)
     if seen.compression:
-        out.print(f"compressed: {seen.compression}", markup=False)
+        out.print(f"compressed: {seen.compression}", markup=False, soft_wrap=True)
     if seen.format is None:
         return
     part = "the whole file" if seen.whole else "the first part"
     out.print(f"{part}: {seen.read:,} records = {seen.events:,} events + {seen.facts:,} facts + {seen.labels:,} labels"
-              f" + {sum(seen.dead.values()):,} dead letters", markup=False)  # fmt: skip
+              f" + {sum(seen.dead.values()):,} dead letters", markup=False, soft_wrap=True)  # fmt: skip
     if seen.fault:
-        out.print(f"the file is damaged: {seen.fault}", markup=False)
+        out.print(f"the file is damaged: {seen.fault}", markup=False, soft_wrap=True)
     for record in seen.shown:
         table = Table(title=f"record {record.offset}", title_justify="left", show_edge=False)
         for name in ("source field", "column", "value"):
@@ -180,7 +186,7 @@ def print_inspection(seen: Inspection, pack: str) -> None:
             shown = moment(value) if BY_NAME[name].kind is Kind.TIME else str(value)[:120]
             table.add_row(_plain(origin or "(made)"), name, _plain(shown))
         out.print(table)
-        out.print("in attributes: " + (", ".join(record.attributes[:40]) or "nothing"), markup=False)
+        out.print("in attributes: " + (", ".join(record.attributes[:40]) or "nothing"), markup=False, soft_wrap=True)
         out.print()
     if seen.types:
         out.print(
@@ -189,7 +195,7 @@ def print_inspection(seen: Inspection, pack: str) -> None:
     for reason, count in seen.dead.most_common():
         first = next((letter for letter in seen.letters if letter.reason == reason), None)
         told = f": record {first.offset}, {first.detail}" if first is not None else ""
-        out.print(f"dead {reason} {count:,}{told}", markup=False)
+        out.print(f"dead {reason} {count:,}{told}", markup=False, soft_wrap=True)
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import zstandard
 
 from shoal.adapters.files import READ_BYTES, expand
 from shoal.adapters.mapping.source import DAMAGED, PARQUET
@@ -26,10 +28,14 @@ from shoal.events.formats.tabular.decoder import fields_of, header_of, plain_val
 from shoal.events.formats.tabular.plan import DELIMITERS, TimeFormat
 from shoal.events.formats.values import BadValue, parse_address
 
+BROKEN: tuple[type[Exception], ...] = (*DAMAGED, EOFError, ValueError, zlib.error, zstandard.ZstdError)
 SAMPLE_ROWS = 500
 SAMPLE_BYTES = 1 << 20
 MOST_VALUES = 40
 """Distinct values up to which a column of types is drafted as a map."""
+
+MOSTLY = 0.75
+"""Share of a column's values that must be times for it to be one: a few bad rows must not hide it."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "event_id": ("eventid", "id", "uuid", "requestid", "logid"),
@@ -122,7 +128,7 @@ def read_sample(path: Path) -> Sample:
                 if len(head) >= SAMPLE_BYTES or head.startswith(PARQUET):
                     break
         sample = _of_parquet(path) if head.startswith(PARQUET) else sample_csv(head)
-    except (*DAMAGED, EOFError, ValueError) as error:
+    except BROKEN as error:
         raise InvalidInput(Problem("mapping.no_table", f"cannot be read: {error}", Where(str(path)))) from error
     if not sample.columns or sample.rows == 0:
         raise InvalidInput(Problem("mapping.no_table", "holds no rows of a table", Where(str(path)),
@@ -179,7 +185,7 @@ def _seen(values: Sequence[Any]) -> list[Any]:
 
 
 def guess_time(values: Sequence[Any]) -> TimeFormat | None:
-    """The format in which all of the values are times; None where there is none."""
+    """The format in which nearly all of the values are times; None where there is none."""
     seen = _seen(values)
     if not seen:
         return None
@@ -193,13 +199,17 @@ def guess_time(values: Sequence[Any]) -> TimeFormat | None:
         TimeFormat(zone="UTC"),
         *(TimeFormat(mark, "" if "%z" in mark else "UTC") for mark in _PATTERNS),
     ):
-        try:
-            for value in seen:
-                read_time(value, how)
-        except BadValue:
-            continue
-        return how
+        if sum(_is_time(value, how) for value in seen) >= MOSTLY * len(seen):
+            return how
     return None
+
+
+def _is_time(value: Any, how: TimeFormat) -> bool:
+    try:
+        read_time(value, how)
+    except BadValue:
+        return False
+    return True
 
 
 def guess_type(value: str) -> str | None:

@@ -1,7 +1,7 @@
 """A mapped table as a format of files: framing, encoding, and the header checked before the first row.
 
-`mapped_format` makes the `Format` that a `FileSource` reads with. Parquet is read by its own library, a batch at a time;
-CSV in another encoding is made UTF-8 as it streams.
+`mapped_format` makes the `Format` that a `FileSource` reads with. Parquet is read by its own library, a batch at a
+time; CSV in another encoding is made UTF-8 as it streams.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MappedFormat(Format):
                 Where(file),
                 allowed,
                 nearest_name(name, names),
-            )  # fmt: skip
+            )
             for name in self.plan.columns
             if name not in names
         ]

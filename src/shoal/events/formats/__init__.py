@@ -28,7 +28,7 @@ class Format:
     apart by the first bytes), "json:NAME" (the same with pages of an API that hold a list NAME), "csv" (CSV with a
     header row, else as "json") or "syslog" (lines, or messages with their lengths). `suffixes`: usual file name endings
     before .gz or .zst. `decoder(source, partition)` makes a decoder; `sniff(head)` says in [0, 1] how much the first
-    bytes look like it. `maps` says in a line what becomes of it.
+    bytes look like it, by its `marks` first of all. `maps` says in a line what becomes of it.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Format:
     decoder: Callable[[str, str], Decoder]
     sniff: Callable[[bytes], float]
     maps: str = ""
+    marks: tuple[bytes, ...] = ()
 
 
 _INSIDE: dict[str, syslog.Inner] = {
@@ -57,19 +58,19 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("native", "Shoal events, NDJSON", LINES, (".ndjson", ".jsonl"), native.NativeDecoder, native.sniff,
                    "events, facts and labels as they are"),
             Format("ocsf", "OCSF events, JSON", JSON, (".ndjson", ".json"), ocsf.OcsfDecoder, ocsf.sniff,
-                   "authentication, account change, user access, entities, file hosting, API activity, findings"),
+                   "authentication, account change, user access, entities, file hosting, API activity, findings", marks=ocsf.MARKS),
             Format("cloudtrail", "AWS CloudTrail", JSON, (".json", ".ndjson"),
                    cloudtrail.CloudTrailDecoder, cloudtrail.sniff,
-                   "sessions, keys, permissions, logging, sharing, S3 objects; other calls as api.called"),
+                   "sessions, keys, permissions, logging, sharing, S3 objects; other calls as api.called", marks=cloudtrail.MARKS),
             Format("m365", "Microsoft 365 unified audit log", CSV_OR_JSON, (".csv", ".json", ".ndjson"),
                    m365.M365Decoder, m365.sniff,
-                   "logins, applications, roles, mailboxes and rules, files, links, sharing"),
+                   "logins, applications, roles, mailboxes and rules, files, links, sharing", marks=m365.MARKS),
             Format("workspace", "Google Workspace Reports API activities", ITEMS, (".json", ".ndjson"),
                    workspace.WorkspaceDecoder, workspace.sniff,
-                   "login, user_accounts, drive, token and admin; other applications as api.called"),
+                   "login, user_accounts, drive, token and admin; other applications as api.called", marks=workspace.MARKS),
             Format("dropbox", "Dropbox team event log", EVENTS, (".json", ".ndjson"),
                    dropbox.DropboxDecoder, dropbox.sniff,
-                   "logins, devices, apps, second factors, members, files, sharing, links"),
+                   "logins, devices, apps, second factors, members, files, sharing, links", marks=dropbox.MARKS),
             Format("syslog", "Syslog with JSON of any of these", SYSLOG, (".log", ".syslog"),
                    partial(syslog.SyslogDecoder, formats=_INSIDE), partial(syslog.sniff, formats=_INSIDE),
                    "the payload's own mapping; the header's host, time, app and priority as attributes"),

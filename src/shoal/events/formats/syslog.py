@@ -29,7 +29,7 @@ Inner = tuple[Callable[[str, str], Decoder], Callable[[bytes], float]]
 _SP = rb"[ \t]+"
 _ISO = rb"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:?\d\d)?"
 _BSD = rb"[A-Z][a-z]{2} [ \d]\d(?: \d{4})? \d\d:\d\d:\d\d(?:\.\d+)?"
-_DATA = rb'(?:-|(?:\[[^\s\]="]+(?:\s+[^\s\]="]+="(?:[^"\\\]]|\\.)*")*\])+)'
+_DATA = rb'(?:-|(?:\[[^\s\]="]+(?:\s+[^\s\]="]+="(?:[^"\\]|\\.)*")*\])+)'
 _RFC5424 = re.compile(
     rb"<(?P<pri>\d{1,3})>[1-9]\d{0,2} (?P<time>-|" + _ISO + rb") (?P<host>\S{1,255}) (?P<app>\S{1,48})"
     rb" \S{1,128} \S{1,32} " + _DATA + rb"(?: (?:\xef\xbb\xbf)?(?P<text>.*))?",

@@ -5,7 +5,7 @@ What an event says and OCSF has no place for goes into `unmapped.shoal`, from wh
 
 from __future__ import annotations
 
-from shoal.events.formats.ocsf.read import OcsfDecoder, sniff
+from shoal.events.formats.ocsf.read import MARKS, OcsfDecoder, sniff
 from shoal.events.formats.ocsf.write import write_ocsf
 
-__all__ = ["OcsfDecoder", "sniff", "write_ocsf"]
+__all__ = ["MARKS", "OcsfDecoder", "sniff", "write_ocsf"]

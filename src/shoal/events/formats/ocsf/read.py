@@ -14,8 +14,8 @@ import orjson
 
 from shoal.events.decode import Decoded, event_table
 from shoal.events.formats.mapping import Mapping, Reach, Values, keep_rows
-from shoal.events.formats.records import Intake, split_lines
 from shoal.events.formats.native_rows import KEYS, read_event
+from shoal.events.formats.records import Intake, split_lines
 from shoal.events.formats.tables.ocsf import ACCOUNT_CHANGE, AUTHENTICATION, COLUMNS, OUTCOMES, TYPES, USER_ACCESS
 from shoal.events.formats.values import MAX_TIME_US, BadValue, parse_time
 
@@ -174,7 +174,10 @@ _COLUMNS = frozenset(KEYS) - {"attributes"}
 _PARTS = frozenset({"format", "version", "columns", "attributes"})
 
 
+MARKS = (b'"class_uid"', b'"activity_id"', b'"metadata"')
+"""Keys by which the format is known."""
+
+
 def sniff(head: bytes) -> float:
     """How much the first bytes look like OCSF."""
-    marks = (b'"class_uid"', b'"activity_id"', b'"metadata"')
-    return sum(mark in head for mark in marks) / len(marks)
+    return sum(mark in head for mark in MARKS) / len(MARKS)

@@ -137,7 +137,10 @@ def _assets(columns: dict[str, Values], reach: Reach) -> None:
     columns["items"] = items
 
 
+MARKS = (b'"event_category"', b'"event_type"', b'".tag"', b'"timestamp"')
+"""Keys by which the format is known."""
+
+
 def sniff(head: bytes) -> float:
     """How much the first bytes look like it: the log's fields and its tagged unions."""
-    marks = (b'"event_category"', b'"event_type"', b'".tag"', b'"timestamp"')
-    return sum(mark in head for mark in marks) / len(marks)
+    return sum(mark in head for mark in MARKS) / len(MARKS)

@@ -43,6 +43,8 @@ def _take(intake: Intake, line: bytes, place: int) -> int:
     except BadValue as bad:
         intake.refuse(place, bad.reason, bad.detail, line)
         return place + 1
+    if "items" not in top and "events" not in top and top.get("kind") == "admin#reports#activities":
+        return place  # a page without activities
     activities = top["items"] if type(top.get("items")) is list and "events" not in top else [top]
     for activity in activities:
         events = activity.get("events") if type(activity) is dict else None
@@ -194,9 +196,12 @@ def _sharing(columns: dict[str, Values], row: int, kind: str, given: Record) -> 
     return "link.stopped" if kind == "link.created" and granted in table.CLOSED else kind
 
 
+MARKS = (b'"applicationName"', b'"uniqueQualifier"', b'"events"', b'"customerId"')
+"""Keys by which the format is known, where the API's own name for it does not stand."""
+
+
 def sniff(head: bytes) -> float:
     """How much the first bytes look like it: the API's own names for activities, or the parts of an activity's id."""
     if b'"admin#reports#activit' in head:
         return 1.0
-    marks = (b'"applicationName"', b'"uniqueQualifier"', b'"events"', b'"customerId"')
-    return sum(mark in head for mark in marks) / len(marks)
+    return sum(mark in head for mark in MARKS) / len(MARKS)
