@@ -37,6 +37,10 @@ _BLOCK = 1 << 17
 _SHOWN = frozenset({"source", "partition", "offset", "attributes"})
 
 
+class _Enough(Exception):  # noqa: N818 - a sign, no error: an end of the stream would look like a damaged file
+    pass
+
+
 @dataclass(frozen=True)
 class Shown:
     """One record side by side: source field, our column, value; and the names that stayed in attributes."""
@@ -133,13 +137,15 @@ def _take_all(blocks: Iterator[Decoded], seen: Inspection, rows: int) -> None:
                 seen.shown = [_shown(row, {}) for row in made.events.slice(0, rows).to_pylist()]
             if seen.read >= MOST_RECORDS:
                 return
+    except _Enough:
+        return
     except DAMAGED as error:
         seen.fault = str(error)[:300]
     seen.whole = not seen.fault
 
 
 def _plain_chunks(first: bytes, stream: BinaryIO, chosen: Format | None, seen: Inspection) -> Iterator[bytes]:
-    """Decompressed chunks up to the bound; what is wrong with the stream is noted and ends it."""
+    """Decompressed chunks; `_Enough` at the bound; what is wrong with the stream is noted and ends it."""
 
     def raw() -> Iterator[bytes]:
         if first:
@@ -154,7 +160,7 @@ def _plain_chunks(first: bytes, stream: BinaryIO, chosen: Format | None, seen: I
             given += len(chunk)
             yield chunk
             if given >= MOST_BYTES:
-                return
+                raise _Enough
     except BROKEN as error:
         seen.fault = str(error)[:300]
 

@@ -167,10 +167,14 @@ def _joined(parts: list[Decoded]) -> Decoded:
 
 def sniff(head: bytes, formats: Mapping[str, Inner]) -> float:
     """How much the first bytes look like it: the first line is a message, and what it holds a format."""
-    lines = split_lines(head[:65536])
+    counted = re.match(rb"\s*([1-9]\d{0,8}) (?=<\d{1,3}>)", head)
+    if counted is not None:
+        lines = [head[counted.end() : counted.end() + int(counted[1])].replace(b"\n", b" ")]
+    else:
+        lines = split_lines(head[:65536])
     if not lines:
         return 0.0
-    first = re.sub(rb"^[ \t]*[1-9]\d{0,8} (?=<\d{1,3}>)", b"", lines[0])
+    first = lines[0]
     if first.lstrip()[:1] in (b"{", b"["):
         return 0.0
     try:

@@ -104,7 +104,6 @@ def _record(row: Row) -> dict[str, Any]:
         "class_uid": class_uid,
         "category_uid": class_uid // 1000,
         "activity_id": activity,
-        "activity_name": kind,
         "type_uid": class_uid * 100 + activity,
         "time": time // 1000,
         "time_dt": _iso(time),
@@ -117,6 +116,9 @@ def _record(row: Row) -> dict[str, Any]:
     }
     if class_uid in table.CLASS_NAMES:
         record["class_name"] = table.CLASS_NAMES[class_uid]
+    name = row.get("operation") or (kind if activity == _OTHER[1] else None)  # OCSF: the source's own word
+    if name is not None:
+        record["activity_name"] = name
     if status == 99:
         record["status"] = outcome
     people = dict(row)
