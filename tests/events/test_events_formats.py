@@ -367,7 +367,8 @@ def test_read_is_events_plus_facts_plus_labels_plus_dead(name: str, data: st.Dat
             record[key] = data.draw(JSONS)
         for key in data.draw(st.lists(st.sampled_from(
                 ["requestParameters", "responseElements", "Parameters", "ModifiedProperties", "file", "actor",
-                 "Records", "ExtendedProperties", "AuditData", "events", "items", "event_type", "unmapped"]), max_size=2)):  # fmt: skip
+                 "Records", "ExtendedProperties", "AuditData", "events", "items", "event_type",
+                 "unmapped"]), max_size=2)):  # fmt: skip
             record[key] = data.draw(JSONS)
         lines.append(json.dumps(record).encode())
     lines += data.draw(st.lists(st.binary(max_size=12), max_size=3))

@@ -116,7 +116,8 @@ BAD_MARKS = [
     ({"version": 2}, "class.malformed"), ({"columns": []}, "class.malformed"), ({"more": 1}, "class.malformed"),
     ({"columns": {"nonsense": 1}}, "class.malformed"), ({"columns": {"attributes": {}}}, "class.malformed"),
     ({"columns": {"source": "x"}}, "class.malformed"), ({"columns": {"items": "x"}}, "type.wrong"),
-    ({"columns": {"size_bytes": 1 << 63}}, "number.out_of_range"), ({"columns": {"received": "noon"}}, "time.malformed"),
+    ({"columns": {"size_bytes": 1 << 63}}, "number.out_of_range"),
+    ({"columns": {"received": "noon"}}, "time.malformed"),
     ({"columns": {"type": ""}}, "type.missing"), ({"attributes": [1]}, "attributes.not_object"),
 ]  # fmt: skip
 

@@ -44,9 +44,9 @@ class FileSource:
     """Iterates `Decoded` over files.
 
     `paths`: files, or `-` for standard input; `format`: a name of `FORMATS`, "auto" (a guess from each file's first
-    bytes) or a `Format` (of a mapping). Raises `InvalidInput` with all problems at once for files that are not there and
-    formats that are not known. `bytes_done` of `bytes_total` (compressed bytes; None with standard input) have been
-    read.
+    bytes) or a `Format` (of a mapping). Raises `InvalidInput` with all problems at once for files that are not there
+    and formats that are not known. `bytes_done` of `bytes_total` (compressed bytes; None with standard input) have
+    been read.
     """
 
     def __init__(

@@ -3,9 +3,9 @@
 Lines stay lines. The elements of a JSON array, or of the `Records` array of an object (CloudTrail's delivered files),
 become lines; so do those of the pages of an API, one page after the other, whatever else a page says. Syslog messages
 whose length is told before them (RFC 6587) become lines. CSV records stay CSV, each block with the header row before
-them. A record longer than 1 MiB is cut just behind that, so that memory is bounded and the decoder makes it a dead letter. What follows the end of an array, or an
-array that does not end, is handed on as a line of its own, which the decoder refuses. A framer lives as long as its
-stream.
+them. A record longer than 1 MiB is cut just behind that, so that memory is bounded and the decoder makes it a dead
+letter. What follows the end of an array, or an array that does not end, is handed on as a line of its own, which the
+decoder refuses. A framer lives as long as its stream.
 """
 
 from __future__ import annotations

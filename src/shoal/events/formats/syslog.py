@@ -131,9 +131,14 @@ class SyslogDecoder:
         """The format of a payload: the last one's where it looks wholly like it, else the best guess."""
         if self._last and self._formats[self._last][1](payload) >= 1.0:
             return self._last
-        scores = {name: sniff(payload) for name, (_, sniff) in self._formats.items()}
-        best = max(scores, key=lambda name: scores[name])
-        if scores[best] < 0.5:
+        best, most = "", 0.0
+        for name, (_, guess) in self._formats.items():
+            score = guess(payload)
+            if score > most:
+                best, most = name, score
+            if score >= 1.0:
+                break
+        if most < 0.5:
             raise BadValue("syslog.payload", f"the JSON is of no format that is known ({', '.join(self._formats)})")
         self._last = best
         return best

@@ -24,7 +24,6 @@ from shoal.runtime.ingest.writer import LABELS
 from shoal.runtime.judge.side import LABEL_TYPES
 from shoal.storage.frames import ControlFrame, EventFrame
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
 
 CHALLENGES = {"challenge.passed": "passed", "challenge.failed": "failed", "challenge.abandoned": "abandoned"}
 
@@ -64,7 +63,7 @@ def judge_decisions(
     `labels`: rows of the label schema beside those in the journal. Raises `InvalidInput` for a journal without events.
     """
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store()
     try:
         now = journal.last_as_of if now_us is None else now_us
         if now is None:

@@ -10,12 +10,10 @@ import re
 
 from shoal.events.decode import Decoded, event_table
 from shoal.events.formats.mapping import (
-    TRANSFORMS,
     Mapping,
     Reach,
     Values,
     keep_rows,
-    pick,
     read_times,
     require,
 )
@@ -24,6 +22,7 @@ from shoal.events.formats.tables import dropbox as table
 from shoal.events.formats.values import BadValue
 
 _MAPPING = Mapping(table.COLUMNS)
+_PARTICIPANT = Mapping([table.OF_PARTICIPANT])
 _DROPPED = frozenset({"timestamp"})
 _TAG = re.compile(rb'"\.tag"(\s*:)')  # a quote inside a JSON text is escaped, so this is a key
 
@@ -82,20 +81,16 @@ def _decode_records(intake: Intake, read: int) -> Decoded:
 
 def _people(columns: dict[str, Values], reach: Reach) -> None:
     """Whose account it is: the context's, the participant's for what is done to a member, else the actor's."""
-    transform = TRANSFORMS[table.OF_PARTICIPANT.transform]
-    for row, record in enumerate(reach.records):
-        operation = columns["operation"][row]
-        other = None
-        if "participants" in record or "details" in record:
-            found = (transform(pick(record, path)) for path in table.OF_PARTICIPANT.paths)
-            other = next((name for name in found if name is not None), None)
+    others = _PARTICIPANT.read(reach)[0][table.OF_PARTICIPANT.name]
+    actors, accounts, recipients = columns["actor"], columns["account"], columns["recipient"]
+    for row, (operation, other) in enumerate(zip(columns["operation"], others, strict=True)):
         if operation in table.MEMBERS:
-            columns["account"][row] = columns["account"][row] or other or columns["actor"][row]
+            accounts[row] = accounts[row] or other or actors[row]
+            if operation == "member_change_admin_role":
+                recipients[row] = accounts[row]
         else:
-            columns["account"][row] = columns["account"][row] or columns["actor"][row]
-            columns["recipient"][row] = other
-        if operation == "member_change_admin_role":
-            columns["recipient"][row] = columns["account"][row]
+            accounts[row] = accounts[row] or actors[row]
+            recipients[row] = other
 
 
 def _types(columns: dict[str, Values], reach: Reach) -> None:
