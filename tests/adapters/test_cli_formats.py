@@ -82,5 +82,9 @@ def test_a_drafted_mapping_runs(tmp_path: Path) -> None:
     assert seen["types"] == {"login.failed": 9}
     with pytest.raises(InvalidInput, match="exclude each other"):
         run("run", str(path), "--mapping", str(drafted), "--format", "native")
+    with pytest.raises(InvalidInput, match="cannot be followed"):
+        run("run", str(path), "--mapping", str(drafted), "--follow")
+    with pytest.raises(InvalidInput, match="cannot be followed"):
+        run("run", str(path), "--format", "workspace", "--follow")
     shown = run("run", str(path), "--mapping", str(drafted), "--out", str(home), "--output", "summary")
     assert "9" in shown

@@ -6,7 +6,8 @@
     HOME/journal/          segments, with the duplicates' hash files beside them
     HOME/decisions/        decision segments
     HOME/store.sqlite      position, ledger, decisions above allow, outbox (or a PostgreSQL database: `store_url`)
-    HOME/snapshots/SEQ/    state of the engine behind the journal's first SEQ records
+    HOME/snapshots/        engine-SEQ and facts-SEQ: state behind the journal's first SEQ records
+    HOME/published/        packs whose record retention dropped from the journal
     HOME/dead-letters.ndjson  the raw bytes of what could not be processed
     HOME/state/            working files of the engine, made anew on start
 

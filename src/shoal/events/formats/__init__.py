@@ -28,7 +28,7 @@ class Format:
     apart by the first bytes), "json:NAME" (the same with pages of an API that hold a list NAME), "csv" (CSV with a
     header row, else as "json") or "syslog" (lines, or messages with their lengths). `suffixes`: usual file name endings
     before .gz or .zst. `decoder(source, partition)` makes a decoder; `sniff(head)` says in [0, 1] how much the first
-    bytes look like it, by its `marks` first of all. `maps` says in a line what becomes of it.
+    bytes look like it, by its `marks` first of all. `record_a_line`: whether a line is at most one record. `maps` says in a line what becomes of it.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Format:
     sniff: Callable[[bytes], float]
     maps: str = ""
     marks: tuple[bytes, ...] = ()
+    record_a_line: bool = True
 
 
 _INSIDE: dict[str, syslog.Inner] = {
@@ -71,14 +72,15 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("workspace", "Google Workspace Reports API activities", ITEMS, (".json", ".ndjson"),
                    workspace.WorkspaceDecoder, workspace.sniff,
                    "login, user_accounts, drive, token and admin; other applications as api.called",
-                   marks=workspace.MARKS),
+                   marks=workspace.MARKS, record_a_line=False),
             Format("dropbox", "Dropbox team event log", EVENTS, (".json", ".ndjson"),
                    dropbox.DropboxDecoder, dropbox.sniff,
                    "logins, devices, apps, second factors, members, files, sharing, links",
-                   marks=dropbox.MARKS),
+                   marks=dropbox.MARKS, record_a_line=False),
             Format("syslog", "Syslog with JSON of any of these", SYSLOG, (".log", ".syslog"),
                    partial(syslog.SyslogDecoder, formats=_INSIDE), partial(syslog.sniff, formats=_INSIDE),
-                   "the payload's own mapping; the header's host, time, app and priority as attributes"),
+                   "the payload's own mapping; the header's host, time, app and priority as attributes",
+                   record_a_line=False),
         )
     }
 )  # fmt: skip
