@@ -95,8 +95,7 @@ def run(
     check_paths(paths)
     chosen = chosen_format(format.value, mapping)
     name = guess_format(paths) if chosen is None else chosen.name
-    if follow:
-        check_follow(sources, name)
+    check_follow(follow, sources, name)
     folder = find_pack(pack or default_pack(name))
     with progress_bars() as progress:
         deployment = open_deployment(open_home(home, create=True), progress.stage)
@@ -129,10 +128,12 @@ def run(
     print_findings(found.shown, found.total, output=output.value)
 
 
-def check_follow(sources: list[str], name: str) -> None:
+def check_follow(follow: bool, sources: list[str], name: str) -> None:
     """Refuse what cannot be followed: standard input, tables, and formats of which a line may hold several records."""
     from shoal.events.formats import FORMATS
 
+    if not follow:
+        return
     if "-" in sources:
         raise InvalidInput(Problem("follow.stdin", "standard input cannot be resumed", hint="follow a file"))
     followed = [known for known, entry in FORMATS.items() if entry.record_a_line]

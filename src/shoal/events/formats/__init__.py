@@ -28,7 +28,8 @@ class Format:
     apart by the first bytes), "json:NAME" (the same with pages of an API that hold a list NAME), "csv" (CSV with a
     header row, else as "json") or "syslog" (lines, or messages with their lengths). `suffixes`: usual file name endings
     before .gz or .zst. `decoder(source, partition)` makes a decoder; `sniff(head)` says in [0, 1] how much the first
-    bytes look like it, by its `marks` first of all. `record_a_line`: whether a line is at most one record. `maps` says in a line what becomes of it.
+    bytes look like it, by its `marks` first of all. `record_a_line`: whether a line is at most one record. `maps` says
+    in a line what becomes of it.
     """
 
     name: str
