@@ -1,4 +1,4 @@
-"""Decoding speed: native NDJSON against row-wise orjson and Polars' reader in the same run; CloudTrail records.
+"""Decoding speed: native NDJSON against row-wise orjson and Polars' reader in the same run; the other formats.
 
 The native lines are what a file-sharing service sends: 14 of the table's columns, ISO times, IPv4 and IPv6, 1 % of
 lines with an unknown field, .2 % with escapes, .1 % malformed. All speeds are events per second of process CPU time,
@@ -22,7 +22,11 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from shoal.events.formats import FORMATS, native
+from shoal.adapters.mapping.source import mapped_format
+from shoal.events.formats import FORMATS, Format, native
+from shoal.events.formats.ocsf import write_ocsf
+from shoal.events.formats.tabular.plan import FieldPlan, TablePlan, TypePlan
+from shoal.events.schema import Kind
 
 BLOCK_BYTES = 1 << 22
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,6 +149,86 @@ def cloudtrail_decode(blocks: list[bytes]) -> int:
     return offset
 
 
+def decoder_of(chosen: Format) -> Callable[[list[bytes]], int]:
+    """The reader of one format, as a job."""
+
+    def run(blocks: list[bytes]) -> int:
+        decoder = chosen.decoder("bench", "0")
+        offset = 0
+        for block in blocks:
+            offset += decoder.decode(block, offset).read
+        return offset
+
+    return run
+
+
+def suite_lines(count: int) -> dict[str, list[bytes]]:
+    """Drive views, Dropbox downloads, and native lines inside syslog messages, as their vendors shape them."""
+    made: dict[str, list[bytes]] = {"workspace": [], "dropbox": [], "syslog": [], "table": [b"at,user,what,ip,size\n"]}
+    for row in range(count):
+        when, who = (
+            f"2026-01-05T{row // 3600 % 24:02d}:{row // 60 % 60:02d}:{row % 60:02d}.{row % 1000:03d}Z",
+            row % 5000,
+        )
+        ip = f"192.0.2.{row % 250}"
+        parameters = [{"name": "doc_id", "value": f"d{row}"}, {"name": "doc_title", "value": "Plan"},
+                      {"name": "doc_type", "value": "document"}, {"name": "owner", "value": f"u{who}@example.com"},
+                      {"name": "billable", "boolValue": True}, {"name": "visibility", "value": "private"}]  # fmt: skip
+        activity = {
+            "kind": "admin#reports#activity",
+            "id": {"time": when, "uniqueQualifier": str(-row), "applicationName": "drive", "customerId": "C01"},
+            "etag": f'"{row}"', "actor": {"email": f"u{who}@example.com", "profileId": str(who), "callerType": "USER"},
+            "ipAddress": ip, "events": [{"type": "access", "name": "view", "parameters": parameters}],
+        }  # fmt: skip
+        user = {".tag": "team_member", "account_id": f"dbid:{who}", "display_name": "A", "email": f"u{who}@example.com"}
+        session = {".tag": "end_user", "end_user": {".tag": "web", "session_id": f"dbwsid:{who}"}}
+        event = {
+            "timestamp": when[:19] + "Z", "event_category": {".tag": "file_operations"},
+            "actor": {".tag": "user", "user": user}, "context": user,
+            "origin": {"geo_location": {"country": "CH", "ip_address": ip}, "access_method": session},
+            "involve_non_team_member": False, "participants": [],
+            "assets": [
+                {".tag": "file", "path": {"contextual": f"/a/{row}"}, "display_name": "a", "file_id": f"id:{row}"},
+            ],
+            "event_type": {".tag": "file_download", "description": "Downloaded files"},
+            "details": {".tag": "file_download_details"},
+        }  # fmt: skip
+        native_line = {"time": when, "type": "login.succeeded", "account": f"u{who}", "ip": ip}
+        made["workspace"].append(orjson.dumps(activity) + b"\n")
+        made["dropbox"].append(orjson.dumps(event) + b"\n")
+        made["syslog"].append(b"<34>1 %s gw app 7 - - %s\n" % (when.encode(), orjson.dumps(native_line)))
+        made["table"].append(f"{when},u{who},login,{ip},{row}\n".encode())
+    return made
+
+
+def ocsf_write(blocks: list[bytes]) -> int:
+    """Native lines written as OCSF (which reads them back to compare); the reading of the lines is in it."""
+    count = 0
+    for block in blocks:
+        table = FORMATS["native"].decoder("bench", "0").decode(block, 0).events
+        write_ocsf(table)
+        count += table.num_rows
+    return count
+
+
+def suite_jobs(count: int) -> dict[str, Job]:
+    """The readers of the suites' logs, of syslog and of mapped CSV, and the writer of OCSF."""
+    plan = TablePlan(
+        time=FieldPlan("time", Kind.TIME, "at"),
+        type=TypePlan("what", {"login": "login.succeeded"}),
+        fields=(FieldPlan("account", Kind.TEXT, "user"), FieldPlan("ip", Kind.TEXT, "ip"),
+                FieldPlan("size_bytes", Kind.INT, "size")),
+        digest="bench",
+    )  # fmt: skip
+    lines = suite_lines(count)
+    jobs: dict[str, Job] = {
+        name: (decoder_of(FORMATS[name]), blocks_of(lines[name])) for name in ("workspace", "dropbox", "syslog")
+    }
+    jobs["table"] = (decoder_of(mapped_format(plan)), [b"".join(lines["table"])])
+    jobs["ocsf_write"] = (ocsf_write, blocks_of(make_lines(count // 4)))
+    return jobs
+
+
 Job = tuple[Callable[[list[bytes]], int], list[bytes]]
 
 
@@ -179,6 +263,7 @@ def main() -> None:
     log = options.data / "cloudlogs" / "cloudtrail_s3_lab.ndjson.gz"
     if log.exists():
         jobs["cloudtrail"] = (cloudtrail_decode, blocks_of(gzip.decompress(log.read_bytes()).splitlines(keepends=True)))
+    jobs |= suite_jobs(count // 5)
     speeds = measure(jobs, rounds)
     print(f"{count:,} native events, {sum(map(len, lines)) / count:.0f} B a line; events per CPU-second:")
     for name, speed in speeds.items():
@@ -189,6 +274,11 @@ def main() -> None:
         "ndjson_vs_orjson": round(speeds["native"] / speeds["orjson"], 3),
         "ndjson_events_per_cpu_s": round(speeds["native"]),
         "cloudtrail_events_per_cpu_s": round(speeds["cloudtrail"]) if "cloudtrail" in speeds else None,
+        "workspace_events_per_cpu_s": round(speeds["workspace"]),
+        "dropbox_events_per_cpu_s": round(speeds["dropbox"]),
+        "syslog_events_per_cpu_s": round(speeds["syslog"]),
+        "table_events_per_cpu_s": round(speeds["table"]),
+        "ocsf_write_events_per_cpu_s": round(speeds["ocsf_write"]),
     }
     baselines = {
         "orjson_events_per_cpu_s": round(speeds["orjson"]),

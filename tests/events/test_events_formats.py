@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oracles.format_samples import DROPBOX, WORKSPACE
 from shoal.events.deadletters import REASONS
 from shoal.events.formats import FORMATS, cloudtrail, guess_format
 from shoal.events.formats.cloudtrail import CloudTrailDecoder
@@ -346,6 +347,9 @@ GARBAGE = {
     "cloudtrail": (TRAIL, "eventName"),
     "m365": (AUDIT, "Operation"),
     "ocsf": (OCSF, "activity_name"),
+    "workspace": (WORKSPACE, "kind"),
+    "dropbox": (DROPBOX, "timestamp"),
+    "syslog": (TRAIL, "eventName"),
     "native": ({"time": 0, "type": "a", "ip": "x", "actor": "b", "attributes": {}, "record": "event"}, "type"),
 }
 
@@ -363,7 +367,8 @@ def test_read_is_events_plus_facts_plus_labels_plus_dead(name: str, data: st.Dat
             record[key] = data.draw(JSONS)
         for key in data.draw(st.lists(st.sampled_from(
                 ["requestParameters", "responseElements", "Parameters", "ModifiedProperties", "file", "actor",
-                 "Records", "ExtendedProperties", "AuditData"]), max_size=2)):  # fmt: skip
+                 "Records", "ExtendedProperties", "AuditData", "events", "items", "event_type",
+                 "unmapped"]), max_size=2)):  # fmt: skip
             record[key] = data.draw(JSONS)
         lines.append(json.dumps(record).encode())
     lines += data.draw(st.lists(st.binary(max_size=12), max_size=3))

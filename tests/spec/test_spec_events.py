@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+from shoal.adapters.mapping.mapfile import read_mapping
 from shoal.events.deadletters import REASONS
 from shoal.events.formats import FORMATS
-from shoal.events.formats.tables import cloudtrail, m365, ocsf
+from shoal.events.formats.tables import cloudtrail, dropbox, m365, ocsf, workspace
 from shoal.events.schema import GIVEN_COLUMNS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FORMATS_PAGE = (DOCS / "formats.md").read_text(encoding="utf-8")
+SUITES_PAGE = (DOCS / "formats-suites.md").read_text(encoding="utf-8")
+TABLES_PAGE = (DOCS / "formats-tables.md").read_text(encoding="utf-8")
 EVENTS_PAGE = (DOCS / "events.md").read_text(encoding="utf-8")
 
 
@@ -70,3 +73,35 @@ def test_a_mapping_back_reads_as_the_type_it_came_from() -> None:
         line = json.dumps({"class_uid": class_uid, "activity_id": activity, "time": 0}).encode()
         decoded = FORMATS["ocsf"].decoder("s", "p").decode(line, 0)
         assert decoded.events.column("type").to_pylist() == [name]
+
+
+def test_the_page_of_the_suites_holds_every_line_of_their_tables() -> None:
+    for line in (*workspace.COLUMNS, *dropbox.COLUMNS):
+        paths = ", ".join(f"`{path}`" for path in line.paths)
+        assert f"| `{line.name}` | {paths} | {line.transform} |" in SUITES_PAGE
+    for names in (*workspace.TYPES.values(), dropbox.TYPES):
+        for name, kind in names.items():
+            assert any(f"`{kind}` |" in line and f"`{name}`" in line for line in SUITES_PAGE.splitlines())
+    for name in workspace.BY_EVENT:
+        assert f"| `{name}` | `" in SUITES_PAGE
+
+
+def test_what_ocsf_is_written_as_stands_on_its_page() -> None:
+    for name, path in ocsf.WRITTEN.items():
+        assert f"| `{name}` | `{path}` |" in FORMATS_PAGE
+    for name, (class_uid, activity) in ocsf.NEAR_CLASS.items():
+        assert f"| `{name}` | {class_uid} | {activity} |" in FORMATS_PAGE
+
+
+def test_the_examples_of_the_suites_are_read() -> None:
+    examples = [part.partition("```")[0] for part in SUITES_PAGE.split("```json\n")[1:]]
+    for name, text, kind in zip(("workspace", "dropbox"), examples, ("login.succeeded", "folder.shared"), strict=True):
+        line = json.dumps(json.loads(text)).encode()
+        decoded = FORMATS[name].decoder("s", "p").decode(line, 0)
+        assert decoded.events.column("type").to_pylist() == [kind]
+
+
+def test_the_mapping_of_the_page_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text(TABLES_PAGE.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    assert read_mapping(path).columns == ("When", "action", "User ID", "ip", "mb", "result")

@@ -2,8 +2,9 @@
 
 Compressed streams are decompressed as they are read, under a bound on how much they may grow, so that a small hostile
 file cannot fill the machine. The partition of a record is its file's name, its offset its number in the file. A file
-that ends early or is damaged gives what could be read and one dead letter (`source.truncated`). A `FileSource` holds
-one open file and its counters while it is iterated; it knows no journal.
+that ends early or is damaged gives what could be read and one dead letter (`source.truncated`). Tables (CSV, Parquet)
+are read by a mapping's format, which is given in the place of a name. A `FileSource` holds one open file and its
+counters while it is iterated; it knows no journal.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import BinaryIO
 
 import zstandard
 
+from shoal.adapters.mapping.source import DAMAGED, PARQUET, MappedFormat
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 from shoal.events.deadletters import DeadLetter, dead_letter, write_dead_letters
 from shoal.events.decode import Decoded
-from shoal.events.formats import FORMATS, guess_format
+from shoal.events.formats import FORMATS, Format, guess_format
 from shoal.events.framing import HEAD_BYTES, frame
 
 STDIN = "-"
@@ -41,22 +43,24 @@ class Overgrown(ValueError):  # noqa: N818 - becomes a dead letter
 class FileSource:
     """Iterates `Decoded` over files.
 
-    `paths`: files, or `-` for standard input; `format`: a name of `FORMATS`, or "auto" (a guess from each file's first
-    bytes). Raises `InvalidInput` with all problems at once for files that are not there and formats that are not known.
-    `bytes_done` of `bytes_total` (compressed bytes; None with standard input) have been read.
+    `paths`: files, or `-` for standard input; `format`: a name of `FORMATS`, "auto" (a guess from each file's first
+    bytes) or a `Format` (of a mapping). Raises `InvalidInput` with all problems at once for files that are not there
+    and formats that are not known. `bytes_done` of `bytes_total` (compressed bytes; None with standard input) have
+    been read.
     """
 
     def __init__(
         self,
         paths: Sequence[str | os.PathLike[str]],
-        format: str = "auto",  # noqa: A002 - the word of the command line
+        format: str | Format = "auto",  # noqa: A002 - the word of the command line
         *,
         source: str = "files",
         block_bytes: int = BLOCK_BYTES,
         max_ratio: int = MAX_RATIO,
     ) -> None:
         self.paths = tuple(os.fspath(path) for path in paths)
-        self.format = format
+        self.format = format if isinstance(format, str) else format.name
+        self._given = None if isinstance(format, str) else format
         self.source = source
         self._block_bytes = block_bytes
         self._max_ratio = max_ratio
@@ -75,7 +79,7 @@ class FileSource:
         problems = []
         if not self.paths:
             problems.append(Problem("files.none", "no file is given", hint="name files, or - for standard input"))
-        if self.format != "auto" and self.format not in FORMATS:
+        if self._given is None and self.format != "auto" and self.format not in FORMATS:
             allowed = ", ".join([*FORMATS, "auto"])
             near = nearest_name(self.format, FORMATS)
             problems.append(Problem("files.format", f"no format {self.format!r}", allowed=allowed, nearest=near))
@@ -95,6 +99,8 @@ class FileSource:
         for path, partition in zip(self.paths, self.partitions, strict=True):
             if path == STDIN:
                 yield from self._read(sys.stdin.buffer, partition)
+            elif isinstance(self._given, MappedFormat) and _is_parquet(path):
+                yield from self._read_parquet(self._given, path, partition)
             else:
                 with open(path, "rb") as stream:
                     yield from self._read(stream, partition)
@@ -102,15 +108,8 @@ class FileSource:
     def _read(self, stream: BinaryIO, partition: str) -> Iterator[Decoded]:
         faults: list[str] = []
         chunks = _Peeked(self._chunks(stream, faults))
-        name = self.format if self.format != "auto" else guess_format(chunks.head())
-        if name is None:
-            where = Where(file=partition)
-            allowed = ", ".join(FORMATS)
-            raise InvalidInput(
-                Problem("files.unknown_format", "the format cannot be told from the file", where, allowed=allowed)
-            )
-        self.formats[partition] = name
-        chosen = FORMATS[name]
+        chosen = self._chosen(chunks.head(), partition)
+        self.formats[partition] = chosen.name
         decoder = chosen.decoder(self.source, partition)
         offset = 0
         for block in frame(chunks, chosen.framing, self._block_bytes):
@@ -124,15 +123,57 @@ class FileSource:
             self._count(decoded)
             yield decoded
 
+    def _chosen(self, head: bytes, partition: str) -> Format:
+        """The format of a stream that begins with `head`."""
+        if isinstance(self._given, MappedFormat):
+            if head.startswith(PARQUET):
+                hint = "give the file itself, not compressed"
+                raise InvalidInput(
+                    Problem("files.parquet", "Parquet is not read from a stream", Where(partition), hint=hint)
+                )
+            if head:
+                self._given.check_csv(head, partition)
+        if self._given is not None:
+            return self._given
+        name = self.format if self.format != "auto" else guess_format(head)
+        if name is None:
+            raise InvalidInput(
+                Problem(
+                    "files.unknown_format",
+                    "the format cannot be told from the file",
+                    Where(file=partition),
+                    allowed=", ".join(FORMATS),
+                    hint="CSV and Parquet need --mapping; `shoal inspect` says what is seen",
+                )
+            )
+        return FORMATS[name]
+
+    def _read_parquet(self, chosen: MappedFormat, path: str, partition: str) -> Iterator[Decoded]:
+        """The rows of a Parquet file; what is wrong with it ends it with a dead letter."""
+        self.formats[partition] = chosen.name
+        offset = 0
+        try:
+            for decoded in chosen.read_parquet(path, self.source, partition):
+                offset += decoded.read
+                self._count(decoded)
+                yield decoded
+        except DAMAGED as error:
+            letter = dead_letter(self.source, partition, offset, "source.truncated", str(error)[:500], b"")
+            decoded = Decoded(dead=(letter,), read=1)
+            self._count(decoded)
+            yield decoded
+        self.bytes_done += os.path.getsize(path)
+
     def _count(self, decoded: Decoded) -> None:
         self.records_read += decoded.read
         self.records_dead += len(decoded.dead)
 
     def _chunks(self, stream: BinaryIO, faults: list[str]) -> Iterator[bytes]:
         """Decompressed chunks; what is wrong with the stream goes to `faults` and ends it."""
+        plain = expand(self._raw(stream), self._max_ratio)
         try:
-            yield from expand(self._raw(stream), self._max_ratio)
-        except (zlib.error, zstandard.ZstdError, EOFError, Overgrown) as error:
+            yield from self._given.recode(plain) if isinstance(self._given, MappedFormat) else plain
+        except (zlib.error, zstandard.ZstdError, EOFError, Overgrown, UnicodeError) as error:
             faults.append(str(error))
 
     def _raw(self, stream: BinaryIO) -> Iterator[bytes]:
@@ -234,6 +275,11 @@ def _expand(raw: Iterator[bytes], member: type[_GzipMember] | type[_ZstdFrame], 
                 current = None
     if current is not None:
         raise EOFError("the compressed stream ends early")
+
+
+def _is_parquet(path: str) -> bool:
+    with open(path, "rb") as stream:
+        return stream.read(len(PARQUET)) == PARQUET
 
 
 def partition_names(paths: Sequence[str]) -> tuple[str, ...]:

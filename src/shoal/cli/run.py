@@ -25,6 +25,9 @@ class FormatName(StrEnum):
     ocsf = "ocsf"
     cloudtrail = "cloudtrail"
     m365 = "m365"
+    workspace = "workspace"
+    dropbox = "dropbox"
+    syslog = "syslog"
 
 
 class History(StrEnum):
@@ -46,6 +49,7 @@ class Output(StrEnum):
 def run(
     sources: list[str] = typer.Argument(..., metavar="SOURCE…", help="Files (.gz and .zst too), or - for stdin."),
     format: FormatName = typer.Option(FormatName.auto, "--format", "-f", help="What the files hold."),  # noqa: A002
+    mapping: Path = typer.Option(None, "--mapping", "-m", help="A mapping file: the files are CSV or Parquet by it."),
     pack: str = typer.Option("", "--pack", "-p", help="A pack's folder or name; default: the one for the format."),
     home: Path = typer.Option(Path("shoal-data"), "--out", "-o", help="The deployment's folder; made if absent."),
     as_received: bool = typer.Option(False, "--as-received", help="Keep the files' order instead of sorting by time."),
@@ -80,6 +84,7 @@ def run(
     import time
 
     from shoal.cli.findings import print_findings, print_totals
+    from shoal.cli.formats import chosen_format
     from shoal.cli.show import err, progress_bars
     from shoal.clock import SystemClock
     from shoal.runtime.deployment import find_pack, open_deployment
@@ -89,12 +94,11 @@ def run(
 
     if merge_wait is not None and not follow:
         raise InvalidInput(Problem("run.merge_wait", "--merge-wait is for --follow", hint="files are sorted whole"))
-
-    if follow and "-" in sources:
-        raise InvalidInput(Problem("follow.stdin", "standard input cannot be resumed", hint="follow a file"))
     paths = [Path(source) for source in sources]
     check_paths(paths)
-    name = guess_format(paths) if format is FormatName.auto else format.value
+    chosen = chosen_format(format.value, mapping)
+    name = guess_format(paths) if chosen is None else chosen.name
+    check_follow(follow, sources, name)
     folder, opened = find_pack(pack or default_pack(name)), open_home(home, create=True)
     with progress_bars() as progress:
         deployment = open_deployment(opened, progress.stage, allow_missing=follow or allow_missing)
@@ -108,7 +112,9 @@ def run(
                 read = follow_files(deployment, paths, name, merge_wait_s=wait_s, progress=progress)
             else:
                 clock = SystemClock()
-                read = read_source(deployment, paths, name, received=as_received, clock=clock, progress=progress)
+                read = read_source(
+                    deployment, paths, chosen or name, received=as_received, clock=clock, progress=progress
+                )
             seconds = time.perf_counter() - start
             deployment.rest()
             found = deployment.findings(top)
@@ -123,6 +129,21 @@ def run(
     if output in (Output.table, Output.summary):
         print_totals(deployment.committer.totals, seconds)
     print_findings(found.shown, found.total, output=output.value)
+
+
+def check_follow(follow: bool, sources: list[str], name: str) -> None:
+    """Refuse what cannot be followed: standard input, tables, and formats of which a line may hold several records."""
+    from shoal.events.formats import FORMATS
+
+    if not follow:
+        return
+    if "-" in sources:
+        raise InvalidInput(Problem("follow.stdin", "standard input cannot be resumed", hint="follow a file"))
+    followed = [known for known, entry in FORMATS.items() if entry.record_a_line]
+    if name not in followed:
+        what = "a mapped table" if name not in FORMATS else f"a line of {name} may hold several records: it"
+        raise InvalidInput(Problem("follow.format", f"{what} cannot be followed", allowed=", ".join(followed),
+                                   hint="leave --follow out"))  # fmt: skip
 
 
 @contextmanager

@@ -43,6 +43,10 @@ REASONS: dict[str, str] = {
     "auditdata.missing": "the row's AuditData is empty",
     "auditdata.malformed": "the row's AuditData is not a JSON object",
     "class.missing": "an OCSF record without a class_uid",
+    "class.malformed": "an OCSF record's unmapped.shoal is not what Shoal writes",
+    "syslog.header": "the message has no syslog header that is known",
+    "syslog.payload": "the message holds no JSON of a format that is known",
+    "table.value": "a cell cannot be read as the mapping file says",
     "source.truncated": "the compressed stream ends early or is damaged",
     "conflict": "the id was accepted before with another body (given by the writer)",
 }

@@ -80,7 +80,7 @@ def guess_format(paths: Sequence[Path]) -> str:
                 "looks like no format that is known",
                 Where(str(paths[0])),
                 allowed,
-                hint="name one with --format",
+                hint="name one with --format; CSV and Parquet need --mapping; `shoal inspect` says what is seen",
             )
         )
     return name
@@ -112,14 +112,16 @@ def check_paths(paths: Sequence[Path]) -> None:
 def read_source(
     deployment: Deployment,
     paths: Sequence[Path],
-    format_name: str,
+    format_name: str | formats.Format,
     *,
     received: bool,
     clock: Clock,
     progress: Progress,
 ) -> Read:
-    """Read files of one format to their end, or from where an earlier run stopped."""
+    """Read files of one format (a name, or a mapping's) to their end, or from where an earlier run stopped."""
     check_paths(paths)
+    chosen = format_name
+    format_name = chosen if isinstance(chosen, str) else chosen.name
     stdin = [str(path) for path in paths] == ["-"]
     mark = f"stdin-{clock.now_us()}" if stdin else fingerprint(paths, format_name, received)
     name = "stdin" if stdin else paths[0].name + (f"+{len(paths) - 1}" if len(paths) > 1 else "")
@@ -132,7 +134,7 @@ def read_source(
         body = {"source": source, "format": format_name, "received": received, "max_time": max_time}
         deployment.process(deployment.writer.control(STARTED, body | {"paths": [str(path) for path in paths]}))
     place = place or 0
-    files = FileSource([str(path) for path in paths], format_name, source=name, block_bytes=_BLOCK_BYTES)
+    files = FileSource([str(path) for path in paths], chosen, source=name, block_bytes=_BLOCK_BYTES)
     blocks = _identified(files, progress)
     spool = deployment.home.folder / "spool"
     shutil.rmtree(spool, ignore_errors=True)

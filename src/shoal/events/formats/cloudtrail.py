@@ -260,7 +260,10 @@ def _read_policy(columns: dict[str, Values], row: int, policy: Any) -> None:
                     return
 
 
+MARKS = (b'"eventSource"', b'"eventName"', b'"awsRegion"', b'"eventTime"', b'"userIdentity"')
+"""Keys by which the format is known."""
+
+
 def sniff(head: bytes) -> float:
     """How much the first bytes look like CloudTrail."""
-    marks = (b'"eventSource"', b'"eventName"', b'"awsRegion"', b'"eventTime"', b'"userIdentity"')
-    return sum(mark in head for mark in marks) / len(marks)
+    return sum(mark in head for mark in MARKS) / len(MARKS)

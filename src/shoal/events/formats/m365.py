@@ -201,9 +201,12 @@ def _outside(columns: dict[str, Values], reach: Reach, operations: Sequence[str]
                 )
 
 
+MARKS = (b'"CreationTime"', b'"Operation"', b'"Workload"', b'"OrganizationId"', b'"RecordType"')
+"""Keys by which the format is known, where it is not by a column AuditData."""
+
+
 def sniff(head: bytes) -> float:
     """How much the first bytes look like it: an AuditData column, or the common schema's fields."""
     if b"auditdata" in head[:4096].lower():
         return 1.0
-    marks = (b'"CreationTime"', b'"Operation"', b'"Workload"', b'"OrganizationId"', b'"RecordType"')
-    return sum(mark in head for mark in marks) / len(marks)
+    return sum(mark in head for mark in MARKS) / len(MARKS)

@@ -74,6 +74,13 @@ def _web(value: Any) -> str | None:
     return value if type(value) is str and value.startswith(("https://", "http://")) else None
 
 
+def _words(value: Any) -> str | None:
+    """A text, or a list of texts as one, parted by blanks."""
+    if type(value) is list:
+        return " ".join(value) or None if all(type(word) is str for word in value) else None
+    return _text(value)
+
+
 TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "address": _address,
@@ -83,6 +90,7 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "boolean": _boolean,
     "user": _user,
     "web": _web,
+    "words": _words,
 }
 """Name → function of one JSON value; None = not usable (the value stays in `attributes`)."""
 

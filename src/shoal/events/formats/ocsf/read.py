@@ -1,7 +1,8 @@
 """OCSF events as JSON: Authentication, Account Change, File Hosting Activity, API Activity, Detection Finding.
 
 The tables are in `tables.ocsf`. `time` is milliseconds (OCSF timestamp_t); `time_dt` (ISO 8601, microseconds) is taken
-where both stand. Classes that the table does not know keep their numbers as the event's type. A decoder holds no state.
+where both stand. Classes that the table does not know keep their numbers as the event's type. Records that Shoal wrote
+(`unmapped.shoal` with its format's version) give back what they were made of. A decoder holds no state.
 """
 
 from __future__ import annotations
@@ -9,16 +10,28 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
 from shoal.events.decode import Decoded, event_table
 from shoal.events.formats.mapping import Mapping, Reach, Values, keep_rows
+from shoal.events.formats.native_rows import KEYS, read_event
 from shoal.events.formats.records import Intake, split_lines
-from shoal.events.formats.tables.ocsf import ACCOUNT_CHANGE, AUTHENTICATION, COLUMNS, OUTCOMES, TYPES
+from shoal.events.formats.tables.ocsf import ACCOUNT_CHANGE, AUTHENTICATION, COLUMNS, OUTCOMES, TYPES, USER_ACCESS
 from shoal.events.formats.values import MAX_TIME_US, BadValue, parse_time
 
 _MAPPING = Mapping(COLUMNS)
 _SHA256 = 3  # algorithm_id of SHA-256 in OCSF fingerprints
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _DROPPED: frozenset[str] = frozenset()
+MARK, MARK_VERSION = "shoal.event", 1
+"""`unmapped.shoal` of a record that Shoal wrote: `{"format": MARK, "version": …, "columns": {}, "attributes": {}}`."""
+OURS = frozenset({
+    "class_uid", "class_name", "category_uid", "category_name", "activity_id", "activity_name", "type_uid", "type_name",
+    "time", "time_dt", "severity_id", "severity", "status_id", "status", "status_code", "status_detail", "metadata",
+    "actor", "user", "file", "device", "src_endpoint", "http_request", "resources", "api", "auth_protocol", "policy",
+    "entity", "unmapped",
+})  # fmt: skip
+"""Fields that a written record may have; others that one has were added by someone and become attributes."""
 
 
 class OcsfDecoder:
@@ -49,6 +62,7 @@ def _decode_records(intake: Intake, read: int) -> Decoded:
     _people(columns, reach)
     _places(columns, reach)
     columns["attributes"] = _MAPPING.rest_of(records, kept, _DROPPED)
+    _given_back(columns, reach, bad)
     columns["offset"] = list(intake.offsets)
     rows = intake.drop(bad)
     events = event_table(keep_rows(columns, rows, len(records)), intake.source, intake.partition)
@@ -107,7 +121,10 @@ def _people(columns: dict[str, Values], reach: Reach) -> None:
     for row, class_uid in enumerate(classes):
         if class_uid == AUTHENTICATION and actors[row] is None:
             actors[row] = accounts[row]
-        elif class_uid == ACCOUNT_CHANGE and columns["type"][row] in ("permission.granted", "permission.revoked"):
+        elif class_uid in (ACCOUNT_CHANGE, USER_ACCESS) and columns["type"][row] in (
+            "permission.granted",
+            "permission.revoked",
+        ):
             recipients[row] = accounts[row]
             accounts[row] = actors[row] or accounts[row]
         elif accounts[row] is None:
@@ -124,7 +141,43 @@ def _places(columns: dict[str, Values], reach: Reach) -> None:
             lat[row] = lon[row] = None
 
 
+def _given_back(columns: dict[str, Values], reach: Reach, bad: dict[int, BadValue]) -> None:
+    """What a record that Shoal wrote was made of: columns that OCSF has no place for, or holds otherwise."""
+    for row, mark in enumerate(reach.values("unmapped.shoal")):
+        if type(mark) is not dict or mark.get("format") != MARK or row in bad:
+            continue
+        given, attributes = mark.get("columns", {}), mark.get("attributes")
+        try:
+            if mark.get("version") != MARK_VERSION or type(given) is not dict or set(mark) - _PARTS:
+                raise BadValue("class.malformed", f"unmapped.shoal is not version {MARK_VERSION} of {MARK}")
+            unknown = sorted(set(given) - _COLUMNS)
+            if unknown:
+                raise BadValue("class.malformed", f"unmapped.shoal names {unknown[0][:40]!r}, which is no column")
+            found = read_event({"time": columns["time"][row], "type": columns["type"][row], **given})
+            further = attributes or {}
+            if type(further) is not dict:
+                raise BadValue("attributes.not_object", "the attributes of unmapped.shoal are not an object")
+        except BadValue as fault:
+            bad[row] = fault
+            continue
+        for name in given:
+            if name not in columns:
+                columns[name] = [None] * len(reach.records)
+            columns[name][row] = found.get(name)
+        record = reach.records[row]
+        added = {name: value for name, value in record.items() if name not in OURS and name not in further}
+        whole = {**further, **added}
+        columns["attributes"][row] = orjson.dumps(whole).decode() if whole or attributes == {} else None
+
+
+_COLUMNS = frozenset(KEYS) - {"attributes"}
+_PARTS = frozenset({"format", "version", "columns", "attributes"})
+
+
+MARKS = (b'"class_uid"', b'"activity_id"', b'"metadata"')
+"""Keys by which the format is known."""
+
+
 def sniff(head: bytes) -> float:
     """How much the first bytes look like OCSF."""
-    marks = (b'"class_uid"', b'"activity_id"', b'"metadata"')
-    return sum(mark in head for mark in marks) / len(marks)
+    return sum(mark in head for mark in MARKS) / len(MARKS)
