@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import shoal.packs
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
 from shoal.enrich.tables import read_table
 from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
-from shoal.packs.load import builtin_packs, load_pack
+from shoal.packs import find as packs_find
+from shoal.packs.load import load_pack
 from shoal.packs.pack import Pack
 from shoal.runtime.commit import Committer, Decided
 from shoal.runtime.engine import Engine
@@ -246,5 +246,5 @@ def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None
 
 
 def find_pack(name: str) -> Path:
-    """The folder of a pack: of one that ships with Shoal by its name, else a path."""
-    return Path(shoal.packs.__file__).parent / "builtin" / name if name in builtin_packs() else Path(name)
+    """The folder of a pack: of one that ships with Shoal by its name, else a path, else an installed one's."""
+    return packs_find.find_pack(name).folder
