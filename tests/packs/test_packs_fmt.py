@@ -111,7 +111,7 @@ def test_a_mess_is_laid_out_and_decides_as_before(name, tmp_path):
     assert problems == ()
     assert changed
     after = load_pack(folder)
-    assert before.hash == after.hash == load_pack(name).hash
+    assert before.hash == after.hash
     assert [(t.name, t.events, t.facts) for t in after.tests] == [(t.name, t.events, t.facts) for t in before.tests]
     assert format_files([folder], write=True) == ((), ())
 
@@ -156,6 +156,7 @@ def test_whatever_is_read_keeps_its_meaning(text, edits):
 SCALARS = st.one_of(
     st.text("ab :#'\"-,[]{}|>%\\\n é", max_size=12), st.integers(), st.booleans(), st.none(), st.just("")
 )
+KEYS = st.text("abc-", min_size=1, max_size=3)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: (

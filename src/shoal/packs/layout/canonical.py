@@ -83,7 +83,7 @@ def comments(text: str) -> list[str]:
     def walk(value: Value) -> None:
         found.extend(lead.text for lead in value.lead)
         found.extend([value.trail] if value.trail else [])
-        if value.flow and "#" in value.text:
+        if value.flow and _has_comment(value):
             found.extend(line.strip() for line in value.text.split("\n") if "#" in line)
         for key, child in value.entries if value.block else ():
             walk(key)
@@ -202,10 +202,12 @@ def _has_comment(value: Value) -> bool:
     if value.kind == "scalar":
         return "\n" in value.text
     parts = [part for entry in value.entries for part in entry] + value.items
-    inner = value.text
+    place, between = 0, ""
     for part in parts:
-        inner = inner.replace(part.text, "", 1) if part.text else inner
-    return "#" in inner or any(_has_comment(part) for part in parts)
+        at = value.text.find(part.text, place)
+        between += value.text[place:at]
+        place = at + len(part.text)
+    return "#" in between + value.text[place:] or any(_has_comment(part) for part in parts)
 
 
 def _shifted(lines: Sequence[str], indent: int) -> list[str]:

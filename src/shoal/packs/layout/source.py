@@ -84,22 +84,23 @@ def _tree(text: str) -> tuple[Value, list[tuple[int, int, Value]]]:
     depth = 0  # of flow collections
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         done: Value | None = None
+        start_mark, end_mark = event.start_mark, event.end_mark
+        assert start_mark is not None
+        assert end_mark is not None
         if isinstance(event, yaml.CollectionStartEvent):
             kind: Kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
-            stack.append(
-                (Value(kind, bool(event.flow_style), column=event.start_mark.column), [], event.start_mark.index)
-            )
+            stack.append((Value(kind, bool(event.flow_style), column=start_mark.column), [], start_mark.index))
             depth += bool(event.flow_style)
         elif isinstance(event, yaml.CollectionEndEvent):
             done, _, begin = stack.pop()
             if done.flow:
                 depth -= 1
-                done.text = text[begin : event.end_mark.index]
+                done.text = text[begin : end_mark.index]
                 if not depth:
-                    leaves.append((begin, event.end_mark.index, done))
+                    leaves.append((begin, end_mark.index, done))
         elif isinstance(event, yaml.ScalarEvent):
-            start, end = event.start_mark.index, event.end_mark.index
-            done = Value("scalar", False, event.style or "", event.value, text[start:end], event.start_mark.column)
+            start, end = start_mark.index, end_mark.index
+            done = Value("scalar", False, event.style or "", event.value, text[start:end], start_mark.column)
             if not depth:
                 leaves.append((start, end, done))
         if done is None:
