@@ -4,6 +4,8 @@ import os
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_pack import FEATURES, FILES, RULES, write
 
 from oracles.plain_runtime import PlainRuntime
@@ -122,6 +124,12 @@ def test_a_definition_is_replaced_where_the_pack_says_so(tmp_path):
     assert {p.slug for p in refused(child(tmp_path, files=files))} == {"pack.shadows"}
     pack = load_pack(child(tmp_path, "replaces: {lists: [offices]}", files=files))
     assert pack.lists["offices"].entries == ("198.51.100.7",)
+
+
+def test_an_empty_list_can_be_added_to(tmp_path):
+    write(tmp_path / "base", {"lists/offices.txt": "# kind: address\n"})
+    pack = load_pack(child(tmp_path, "overrides: {lists: {offices: {add: 192.0.2.9}}}"))
+    assert pack.lists["offices"].entries == ("192.0.2.9",)
 
 
 def test_three_generations(tmp_path):
@@ -318,3 +326,42 @@ def test_versions_are_numbers(low, high):
     assert version_number(low) < version_number(high)
     assert version_number("1.0") == version_number("1")
     assert version_number("1.0-beta") is None
+
+
+SCRAPS = (
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    "- ",
+    "\n",
+    "  ",
+    "#",
+    "'",
+    "null",
+    "true",
+    "-1",
+    ", ",
+    "a",
+    "add",
+    "rules",
+    "extends: ",
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 12), st.sampled_from(SCRAPS)), max_size=4))
+def test_whatever_a_child_says_is_read_or_refused(tmp_path_factory, edits):
+    text = OVERRIDE + "disable: {lists: [offices], allow: [a]}\nreplaces: {features: [failures_10m]}\n"
+    for place, length, scrap in edits:
+        at = place % (len(text) + 1)
+        text = text[:at] + scrap + text[at + length :]
+    folder = child(tmp_path_factory.mktemp("pack"), text)
+    problems = ()
+    try:
+        pack = load_pack(folder)
+    except InvalidInput as error:
+        pack, problems = None, error.problems
+    assert bool(problems) is (pack is None)
+    assert all(problem.slug and problem.message for problem in problems)

@@ -56,26 +56,29 @@ def test_the_packs_that_ship_smell_of_nothing(name):
     assert warnings_of(load_pack(name), moment_us("2026-11-22")) == ()
 
 
+DAY = ("--as-of", "2026-06-01")
+
+
 def run(*arguments):
     return CliRunner().invoke(app, ["pack", *map(str, arguments)])
 
 
 def test_check_speaks_to_people_and_to_ci(tmp_path):
     sound = write(tmp_path / "a")
-    found = run("check", sound, "--costs", "--rate", "2000")
+    found = run("check", sound, *DAY, "--costs", "--rate", "2000")
     assert found.exit_code == 0
     assert "1 rules" in found.output
     assert "failures_10m: " in found.output
     assert "at 2,000 events a second" in found.output
     smelly = write(tmp_path / "b", {"features/f.yaml": LEAN, "lists/idle.txt": "a\n"})
-    found = run("check", smelly)
+    found = run("check", smelly, *DAY)
     assert found.exit_code == 0
     assert "warning: " in found.output
-    assert run("check", smelly, "--strict").exit_code == 1
-    told = json.loads(run("check", smelly, "--json").stdout)
+    assert run("check", smelly, *DAY, "--strict").exit_code == 1
+    told = json.loads(run("check", smelly, *DAY, "--json").stdout)
     assert (told["format"], told["version"], told["ok"]) == ("shoal.pack_check", 1, True)
     assert told["warnings"][0]["slug"] == "check.unread_list"
-    assert not json.loads(run("check", smelly, "--json", "--strict").stdout)["ok"]
+    assert not json.loads(run("check", smelly, *DAY, "--json", "--strict").stdout)["ok"]
     broken = write(tmp_path / "c", swap("rules/login.yaml", "severity: high", "severity: hihg"))
     found = run("check", broken)
     assert found.exit_code == 1
@@ -87,6 +90,16 @@ def test_check_speaks_to_people_and_to_ci(tmp_path):
     assert (problem["line"], problem["nearest"], problem["slug"]) == (9, "high", "pack.choice")
     assert problem["path"] == "rules.login.many_failures.severity"
     assert json.loads(found.stdout)["pack"] is None
+
+
+def test_the_day_of_a_check_can_be_given(tmp_path):
+    sound = write(tmp_path / "a", {"features/f.yaml": LEAN})
+    assert run("check", sound, "--strict", "--as-of", "2026-06-01").exit_code == 0
+    found = run("check", sound, "--strict", "--as-of", "2026-12-31")
+    assert found.exit_code == 1
+    assert "error: " in found.output
+    assert "ends on 2027-01-01" in found.output
+    assert run("check", sound, "--as-of", "soon").exit_code == 2
 
 
 def test_a_pack_that_is_not_there_is_misuse(tmp_path):
@@ -224,6 +237,17 @@ def test_a_new_pack_over_one_in_the_same_repository(tmp_path):
 def test_names_that_are_refused(tmp_path, name):
     assert "pack.name" in str(run("new", name, "--in", tmp_path).exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_of_a_pack_that_builds_on_a_folder_is_refused(tmp_path):
+    write(tmp_path / "base")
+    (tmp_path / "kid").mkdir()
+    (tmp_path / "kid" / "pack.yaml").write_text(
+        FILES["pack.yaml"].partition("attributes")[0].replace("small", "kid") + "extends: [../base]\n"
+    )
+    found = run("new", "copy", "--in", tmp_path / "base", "--from", tmp_path / "kid")
+    assert "pack.path_parent" in str(found.exception)
+    assert not (tmp_path / "base" / "copy").exists()
 
 
 def test_from_and_extends_together_are_misuse(tmp_path):

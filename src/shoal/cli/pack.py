@@ -41,16 +41,21 @@ def check(
     rate: float = typer.Option(1_000.0, "--rate", min=0.001, help="Events a second that the costs are reckoned with."),
     keys: int = typer.Option(1_000_000, "--keys", min=1, help="Live keys of a kind that the costs are reckoned with."),
     costs: bool = typer.Option(False, "--costs", help="Show what each feature costs in memory."),
+    as_of: str = typer.Option("", "--as-of", metavar="DATE", help="The day on which entries end soon. Default: today."),
     as_json: bool = _JSON,
 ) -> None:
     """Read a pack and show all its problems and warnings, each with file and line (exit code 1 if there are any)."""
     from shoal.clock import SystemClock
     from shoal.packs.cost import Load
     from shoal.packs.cost import costs as reckon
+    from shoal.packs.fields import moment_us
     from shoal.packs.review.warnings import warnings_of
 
+    now_us = moment_us(as_of) if as_of else SystemClock().now_us()
+    if now_us is None:
+        raise typer.BadParameter(f"--as-of {as_of!r}: a date such as 2026-01-05, or a time with its zone")
     read, problems = read_pack(pack)
-    warnings = () if read is None else warnings_of(read, SystemClock().now_us())
+    warnings = () if read is None else warnings_of(read, now_us)
     failed = bool(problems or (strict and warnings))
     listed, total = ((), "") if read is None else reckon(read, Load(rate, keys))
     if as_json:

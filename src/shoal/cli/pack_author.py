@@ -20,7 +20,7 @@ def new(
     folder: Path = typer.Option(None, "--in", help="Make the folder in this one. Default: here."),
 ) -> None:
     """Make a small, commented pack that passes `check` and `test`."""
-    from shoal.packs.find import find_pack
+    from shoal.errors import InvalidInput, Problem, Where
     from shoal.packs.load import load_pack
     from shoal.packs.starter import check_name, child_files, copy_files, starter_files, write_files
 
@@ -29,8 +29,12 @@ def new(
     check_name(name)
     target = (folder or Path()) / name
     if copy_of:
-        load_pack(copy_of)
-        files = copy_files(name, find_pack(copy_of).folder)
+        copied = load_pack(copy_of).sources[0]
+        for reference, _ in copied.extends:
+            if reference.startswith("."):
+                message, hint = f"{copied.name} builds on {reference!r}, a folder beside it", "use --extends"
+                raise InvalidInput(Problem("pack.path_parent", message, Where(copied.shown), hint=hint))
+        files = copy_files(name, copied.folder)
     elif extends:
         parent = load_pack(extends)
         threat = next(iter(parent.policy.threats), "")

@@ -169,8 +169,9 @@ def _changed(base: Reader, change: Reader, reading: Reading) -> Reader:
 def _entries(listed: Node, verb: str, change: Reader, problems: list[Problem]) -> Node:
     """Entries of a list with some added or removed; what is removed must stand there."""
     given = change.texts(verb)
-    items = [item for item in listed.items or [listed] if verb == "add" or item.text.strip() not in given]
-    known = {item.text.strip() for item in listed.items or [listed]}
+    there = listed.items if listed.kind == "sequence" else [listed]
+    items = [item for item in there if verb == "add" or item.text.strip() not in given]
+    known = {item.text.strip() for item in there}
     for text in given if verb == "remove" else ():
         if text not in known:
             near = nearest_name(text, known)

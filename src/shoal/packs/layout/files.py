@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal.errors import Problem, Where
+from shoal.errors import InvalidInput, Problem, Where
 from shoal.packs.layout.canonical import canonical
 from shoal.packs.yamltree import MAX_BYTES
 
@@ -34,10 +34,16 @@ class Changed:
 
 
 def format_files(paths: Iterable[Path], *, write: bool) -> tuple[tuple[Changed, ...], tuple[Problem, ...]]:
-    """Lay out files and the files of folders; returns what changes (written where `write`) and what cannot be read."""
+    """Lay out files and the files of folders; returns what changes (written where `write`) and what cannot be read.
+
+    Raises `InvalidInput` (`fmt.not_found`) where a path leads to no pack, before anything is written.
+    """
     problems: list[Problem] = []
     changed = []
-    for path in _files(paths, problems):
+    found = _files(paths, problems)
+    if problems:
+        raise InvalidInput(problems)
+    for path in found:
         one = _laid_out(path, problems)
         if one is None:
             continue
