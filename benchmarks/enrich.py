@@ -27,6 +27,13 @@ AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS %d_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1",
     "aws-cli/1.%d.1 Python/3.6",
 )
+FLOOD = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.%d.0 Safari/537.36",
+    "Mozilla/5.0 (Linux; Android %d; SM-%d) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36",
+    "zz%d yy/%d",
+    "x%d (y%d) " + "ab/1.2 " * 60,
+)
+"""User agents never seen before, the last one as long and as slow as a hostile client can make it."""
 TYPES = ("login.succeeded", "file.downloaded", "link.visited", "file.uploaded", "link.created", "file.modified")
 
 
@@ -124,6 +131,8 @@ def main() -> None:
     one = batch.slice(0, 1).combine_chunks()
     figures["enrich_table_one_row_us"] = cpu_us(lambda: [full.enrich(one) for _ in range(100)], 100, rounds)
     figures["facts_one_row_us"] = cpu_us(lambda: [facts.join(one) for _ in range(100)], 100, rounds)
+    flood = [FLOOD[i % len(FLOOD)] % (i, i * 7919 % 10_007) for i in range(20_000)]
+    figures["client_us_20000_new"] = cpu_us(lambda: [read_client(agent) for agent in flood], len(flood), 1)
     listed = NamedList.of("hosts", [f"h{i}.example.com" for i in range(100_000)])
     asked = pa.array([f"h{i}.example.com" for i in range(0, 200_000, 4)])
     figures["list_us_per_text"] = cpu_us(lambda: listed.contains(asked), len(asked), rounds)

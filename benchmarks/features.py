@@ -18,8 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from benchmarks.features_pack import run_pack
 from benchmarks.features_workload import (
+    DAY,
     FEATURES,
+    HOUR,
     LAYOUT,
     US,
     PythonOracle,
@@ -182,6 +185,40 @@ def sketch_error(stream: Stream, count: int, exact: list[npt.NDArray[np.float64]
     return float(np.sqrt(np.mean(joined**2))), float(np.abs(joined).max()), len(joined)
 
 
+BUCKETED = tuple(
+    FeatureDefinition(f"{key}.{operation}_{name}", operation, (key,), DAY, value=value, largest=2e9, **more)
+    for key in ("account", "ip")
+    for operation, value in (("count", None), ("sum", "size_bytes"))
+    for name, more in (
+        ("exact", {}),
+        ("whole", {"bucket_s": HOUR}),
+        ("half", {"bucket_s": HOUR, "oldest_bucket": "half"}),
+    )
+)
+LEAST_EVENTS = 10
+"""Relative errors are taken where the exact window holds this many events: of one or two any error is large."""
+
+
+def bucket_errors(stream: Stream, count: int) -> dict[str, float]:
+    """Windows of 24 hours in buckets of an hour against exact ones: p99 of the relative error, and the mean error
+    (does it lean to one side), over all events from hour 25 on whose exact window holds `LEAST_EVENTS`."""
+    _, _, kept = run_batches(new_engine(definitions=BUCKETED), stream, count, keep=True)
+    full = stream.as_of[:count] >= stream.as_of[0] + (DAY + HOUR) * US  # before, there is no oldest bucket
+    rows = {one.id: kept[0][k][full].astype(np.float64) for k, one in enumerate(BUCKETED)}
+    found: dict[str, float] = {}
+    for operation in ("count", "sum"):
+        for name in ("whole", "half"):
+            errors = []
+            for key in ("account", "ip"):
+                enough = rows[f"{key}.count_exact"] >= LEAST_EVENTS
+                exact = rows[f"{key}.{operation}_exact"][enough]
+                errors.append(rows[f"{key}.{operation}_{name}"][enough] / exact - 1.0)
+            joined = np.concatenate(errors)
+            found[f"bucket_{name}_{operation}_p99_error"] = round(float(np.percentile(np.abs(joined), 99)), 4)
+            found[f"bucket_{name}_{operation}_mean_error"] = round(float(joined.mean()), 4)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
@@ -204,6 +241,8 @@ def main() -> None:
     polars, wrong_polars = run_polars(stream, check, ours)
     duck, wrong_duck = run_duckdb(stream, sample // 2, ours)
     rms, worst, sketched = sketch_error(stream, check, ours)
+    run_pack(IDENTITY, 5_000)
+    pack, pack_whole = min(run_pack(IDENTITY, count) for _ in range(3))
     key_bytes = sizes["key_bytes"] / max(sizes["keys"], 1)
     figures = {
         "batch_events_per_cpu_s": round(half / kernel),
@@ -222,6 +261,9 @@ def main() -> None:
         "sketch_rms_error": round(rms, 4),
         "sketch_worst_error": round(worst, 4),
         "sketched_values": sketched,
+        "pack45_us_per_event": round(pack, 2),
+        "pack45_with_binding_us_per_event": round(pack_whole, 2),
+        **bucket_errors(stream, count),
     }
     baselines = {
         "python_events_per_cpu_s": round(python),

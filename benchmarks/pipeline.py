@@ -36,6 +36,7 @@ from shoal.policy.policy import PolicyEngine
 from shoal.rules.rules import RuleSet
 from shoal.runtime import commit as runtime_commit
 from shoal.runtime.deployment import Deployment, open_deployment
+from shoal.runtime.engine import Engine
 from shoal.runtime.home import open_home
 from shoal.runtime.ingest import writer as runtime_writer
 from shoal.runtime.review.replay import replay
@@ -167,7 +168,9 @@ STAGES: tuple[tuple[str, Any, str], ...] = (
     ("facts", FactTable, "join"),
     ("enrichment", Enricher, "enrich"),
     ("journal", Journal, "append_events"),
+    ("journal", Journal, "append_run"),
     ("journal", Journal, "sync"),
+    ("frame (ids)", Engine, "hash_ahead"),
     ("frame (ids)", Frame, "fill"),
     ("features", FeatureEngine, "update"),
     ("rules", RuleSet, "match"),

@@ -14,6 +14,7 @@ from shoal.errors import MissingExtra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "lake": ("duckdb",),
+    "postgres": ("psycopg",),
 }
 """Extra → the modules it brings; `shoal doctor` lists them."""
 
@@ -28,4 +29,11 @@ def require(module: str, extra: str) -> ModuleType:
 
 def installed() -> dict[str, bool]:
     """Extra → whether all its modules can be found (without importing them)."""
-    return {extra: all(importlib.util.find_spec(m) is not None for m in modules) for extra, modules in EXTRAS.items()}
+    return {extra: all(map(_found, modules)) for extra, modules in EXTRAS.items()}
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that a dotted name stands in is absent itself
+        return False

@@ -1,5 +1,6 @@
 """Single values at the border, in Python and in the kernel, against the standard library."""
 
+import ipaddress
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from oracles.events_oracle import address, time_us
+from shoal.events.formats import values
 from shoal.events.formats import values_kernel as kernel
 from shoal.events.formats.values import MAX_TIME_US, BadValue, parse_address, parse_time
 
@@ -153,3 +155,35 @@ def test_utf8_is_judged_as_python_does(raw: bytes) -> None:
 def test_a_text_ends_at_its_first_special_byte(at: int, stop: bytes) -> None:
     data = np.frombuffer(b"x" * at + stop + b'y"' + b"\n" * 16, dtype=np.uint8)
     assert kernel.string_end(data, 0) == (at if stop == b'"' else -1)
+
+
+SHAPES = st.from_regex(r"\A20[0-9]{2}-[01][0-9]-[0-3][0-9][T ,][0-2][0-9]:[0-6][0-9]:[0-6][0-9]([.,][0-9]{0,10})?Z?\Z")
+SPOILT = st.builds(
+    lambda text, at, extra, cut: text[: at % (len(text) + 1)] + extra + text[at % (len(text) + 1) + cut :],
+    SHAPES, st.integers(0, 40), st.sampled_from([*"0129-:.,TZ+W ", "\u0663", ""]), st.integers(0, 2),
+)  # fmt: skip
+
+
+@CHECKED
+@given(SHAPES | SPOILT)
+@example("2024-01-03T07:24:11.502711.00Z")
+@example("2024-01-03T24:00:00Z")
+@example("2024-01-03T23:59:60Z")
+@example("2024-01-03T07:24:11.50271\u0663Z")
+def test_the_short_way_reads_times_as_the_long_way_does(text: str) -> None:
+    short = values._parse_common(text)
+    if short is not None:
+        assert short == values._parse_any(text, True)
+
+
+@CHECKED
+@given(st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3}){2,4}\Z") | st.ip_addresses(v=4).map(str))
+@example("1.2.3.04")
+@example("1.2.3.4\n")
+@example("256.1.1.1")
+def test_plain_ipv4_addresses_are_those_of_the_standard_library(text: str) -> None:
+    try:
+        expected = str(ipaddress.IPv4Address(text.strip()))
+    except ValueError:
+        expected = None
+    assert parse_address(text) == expected

@@ -25,6 +25,12 @@ MALFORMED = [
     ("bucket not dividing", replace(GOOD, window_s=100_000, bucket_s=3_600), "features.bucket", "bucket_s"),
     ("bucket too small", replace(GOOD, window_s=600, bucket_s=30), "features.bucket", "bucket_s"),
     ("bucket of lifetime", replace(GOOD, window_s=None, bucket_s=3600), "features.not_for_operation", "bucket_s"),
+    ("oldest by thirds", replace(GOOD, bucket_s=60, oldest_bucket="hale"), "features.oldest_bucket", "oldest_bucket"),
+    ("half of exact", replace(GOOD, oldest_bucket="half"), "features.not_for_operation", "oldest_bucket"),
+    ("half of max", define("a.b", "max", value="ratio", window_s=60, bucket_s=60, oldest_bucket="half"),
+     "features.not_for_operation", "oldest_bucket"),
+    ("half of derived", FeatureDefinition("a.b", "derived", expression="1", oldest_bucket="half"),
+     "features.not_for_operation", "oldest_bucket"),
     ("count of a value", replace(GOOD, value="ip"), "features.not_for_operation", "value"),
     ("sum of nothing", replace(GOOD, operation="sum"), "features.value_missing", "value"),
     ("sum of a text", replace(GOOD, operation="sum", value="ip"), "features.kind", "value"),
@@ -92,7 +98,7 @@ def test_cyclic_derived_features_are_refused():
 SAME = [("id", "x.y"), ("description", "words"), ("unit", "km"), ("origin", Where("f", 3)), ("include_self", True)]
 OTHER = [
     ("operation", "distinct"), ("key", ("ip",)), ("window_s", 61), ("where", "external"), ("include_self", False),
-    ("bucket_s", 60), ("include_shoal", True),
+    ("bucket_s", 60), ("include_shoal", True), ("oldest_bucket", "half"),
 ]  # fmt: skip
 
 

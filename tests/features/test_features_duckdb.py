@@ -33,6 +33,13 @@ def _definitions():
                     define(f"max.n{tail}", "max", value="ratio", **more),
                     define(f"distinct.n{tail}", "distinct", value="country", **more),
                 ]
+    for window, bucket in ((3600, 600), (7 * 86_400, 86_400)):
+        for oldest in ("whole", "half"):
+            more = {"window_s": window, "bucket_s": bucket, "oldest_bucket": oldest}
+            made += [
+                define(f"count.b{window}_{oldest}", "count", where="external", **more),
+                define(f"sum.b{window}_{oldest}", "sum", value="size_bytes", key="ip", **more),
+            ]
     return made
 
 
@@ -59,8 +66,16 @@ def _sql():
         # From the first place of the microsecond after as_of - W up to this row.
         before = f"seq + {(one.window_s * US - 1) * FACTOR}"
         null_key = " OR ".join(f"{name} IS NULL" for name in one.key)
-        frame = f"(PARTITION BY {', '.join(one.key)} ORDER BY o RANGE BETWEEN ({before}) PRECEDING AND CURRENT ROW)"
-        parts.append(f'CASE WHEN {null_key} THEN NULL ELSE {aggregate} OVER {frame} END AS "{one.id}"')
+        over = f"PARTITION BY {', '.join(one.key)} ORDER BY o RANGE BETWEEN"
+        if one.bucket_s is not None:
+            # From the start of the oldest bucket that the window touches.
+            width = one.bucket_s * US
+            before = f"o - ((as_of // {width} - {one.window_s // one.bucket_s}) * {width} - origin) * {FACTOR}"
+        value = f"{aggregate} OVER ({over} ({before}) PRECEDING AND CURRENT ROW)"
+        if one.oldest_bucket == "half":
+            oldest = f"{over} ({before}) PRECEDING AND ({before} - {width * FACTOR - 1}) PRECEDING"
+            value += f" - CAST(floor(coalesce({aggregate} OVER ({oldest}), 0) / 2) AS HUGEINT)"
+        parts.append(f'CASE WHEN {null_key} THEN NULL ELSE {value} END AS "{one.id}"')
     return f"SELECT {', '.join(parts)} FROM events ORDER BY o"
 
 
@@ -73,6 +88,8 @@ def test_the_kernel_equals_duckdb(rows):
     origin = rows[0]["as_of"]
     columns = {name: pa.array([r[name] for r in rows], kind.arrow) for name, kind in SCOPE.columns.items()}
     columns["o"] = pa.array([(r["as_of"] - origin) * FACTOR + k for k, r in enumerate(rows)], pa.int64())
+    columns["as_of"] = pa.array([r["as_of"] for r in rows], pa.int64())
+    columns["origin"] = pa.array([origin] * len(rows), pa.int64())
     columns["seq"] = pa.array(range(len(rows)), pa.int64())
     columns["late"] = pa.array([r["late"] for r in rows])
     columns["shoal"] = pa.array([r["shoal"] for r in rows], pa.int64())

@@ -125,7 +125,8 @@ BAD = [
     ("a flipped bit in the log", _flip("0-log-000000000000.bin"), Corrupt, "checksum"),
     ("a lost file", lambda p: (p / "0-space-000.bin").unlink(), Corrupt, "space-000"),
     ("another version", lambda p: _edit(p, lambda m: m.update(version=9)), Unsupported, "version 9"),
-    ("another format", lambda p: _edit(p, lambda m: m.update(format="x")), Unsupported, "x version 1"),
+    ("the version before", lambda p: _edit(p, lambda m: m.update(version=1)), Unsupported, "version 1; this is .* 2"),
+    ("another format", lambda p: _edit(p, lambda m: m.update(format="x")), Unsupported, "x version 2"),
     ("another release", lambda p: _edit(p, lambda m: m["parts"][0].update(fingerprint="x")), Unsupported, "release"),
     ("another cap", lambda p: _edit(p, lambda m: m.update(pair_cap=1)), InvalidInput, "pair_cap = 1"),
 ]

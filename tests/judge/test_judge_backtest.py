@@ -195,3 +195,13 @@ def test_bad_label_files(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_label_file(tmp_path / name)
     assert [problem.slug for problem in caught.value.problems] == [slug]
+
+
+def test_what_rules_are_worth_over_several_worlds() -> None:
+    from shoal.runtime.judge.scenario_run import ScenarioResult, worth_of_rules
+
+    results = [
+        ScenarioResult("a", 1, "p", 10, 1.0, (), {"r1": Share(1, 2), "r2": Share(0, 1)}),
+        ScenarioResult("b", 1, "p", 10, 1.0, (), {"r1": Share(3, 3)}),
+    ]
+    assert worth_of_rules(results) == {"r1": (2, Share(4, 5)), "r2": (1, Share(0, 1))}

@@ -27,8 +27,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             rows.append(event(len(rows), minutes, "abuse.reported", link=f"w{week}l{k}", owner=f"o{k}"))
     for k in range(50):
         kind = "challenge.passed" if k < 40 else "challenge.failed"
+        rows.append(event(len(rows), k, "challenge.issued", account=f"o{k}", method="totp", cause="shoal"))
         rows.append(event(len(rows), k, kind, account=f"o{k}", method="totp", cause="shoal"))
         rows.append(event(len(rows), k, kind, account=f"o{k}", method="totp"))
+    for k in range(10):  # nobody answers; the last was issued just before the end
+        minutes = 60 + k if k < 9 else 14 * 1440 + 19 * 60
+        rows.append(event(len(rows), minutes, "challenge.issued", account=f"x{k}", method="totp", cause="shoal"))
     return run_history(root / "home", write_pack(root / "pack", 1), rows)
 
 
@@ -58,9 +62,11 @@ def test_only_what_was_known_by_then(home: Home) -> None:
 def test_challenges_speak_for_themselves(home: Home) -> None:
     (challenge,) = judge_decisions(home).challenges
     assert challenge.method == "totp"
-    assert challenge.outcomes == {"passed": 40, "failed": 10}, "the service's own challenges are not Shoal's"
-    # 20 % did not pass; the assumed errors: 90 % of owners and 2 % of intruders pass.
-    assert challenge.intruders == pytest.approx((0.2 + 0.9 - 1) / (0.98 + 0.9 - 1))
+    assert challenge.outcomes == {"passed": 40, "failed": 10, "abandoned": 9}, (
+        "the service's own challenges are not Shoal's"
+    )
+    # 19 of 59 did not pass; the assumed errors: 90 % of owners and 2 % of intruders pass.
+    assert challenge.intruders == pytest.approx((19 / 59 + 0.9 - 1) / (0.98 + 0.9 - 1))
     assert challenge.interval is not None
     assert challenge.interval.low < challenge.intruders < challenge.interval.high
 
@@ -72,7 +78,7 @@ def test_the_command(home: Home, tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert "too young" in ran.output
     assert "r.link_reported: 80% (24 of 30; 63%-90%)" in ran.output
-    assert "challenges by totp: failed 10, passed 40" in ran.output
+    assert "challenges by totp: abandoned 10, failed 10, passed 40" in ran.output
 
 
 @pytest.mark.parametrize(

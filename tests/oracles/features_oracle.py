@@ -92,6 +92,14 @@ class Oracle:
             return [u for u in updates if not u.late and u.as_of // width >= oldest]
         return [u for u in updates if not u.late and u.as_of > as_of - one.window_s * US]
 
+    def oldest(self, one, as_of, updates):
+        """What the oldest bucket holds of which only half counts."""
+        if one.oldest_bucket != "half":
+            return []
+        width = one.bucket_s * US
+        number = as_of // width - one.window_s // one.bucket_s
+        return [u for u in updates if not u.late and u.as_of // width == number]
+
     def known(self, one, row):
         if self.history_complete:
             return True
@@ -116,15 +124,19 @@ class Oracle:
         return value, flags
 
     def _count(self, one, row, updates):
-        return len(self.window(one, row["as_of"], updates))
+        return len(self.window(one, row["as_of"], updates)) - len(self.oldest(one, row["as_of"], updates)) // 2
 
     def _sum(self, one, row, updates):
         total = sum(u.value for u in self.window(one, row["as_of"], updates))
+        total -= sum(u.value for u in self.oldest(one, row["as_of"], updates)) // 2
         return total / 10**one.places if one.places else total
 
     def _mean(self, one, row, updates):
-        live = self.window(one, row["as_of"], updates)
-        return sum(u.value for u in live) / 10**one.places / len(live) if live else None
+        live, oldest = self.window(one, row["as_of"], updates), self.oldest(one, row["as_of"], updates)
+        if not live:
+            return None
+        twice = 2 * sum(u.value for u in live) - sum(u.value for u in oldest)
+        return twice / 10**one.places / (2 * len(live) - len(oldest))
 
     def _min(self, one, row, updates):
         return min((u.value for u in self.window(one, row["as_of"], updates)), default=None)

@@ -82,6 +82,13 @@ def every_operation() -> list[FeatureDefinition]:
             define(f"f.distinct_{name}", "distinct", value="ip", **window),
             define(f"f.distinct_where_{name}", "distinct", value="account", key="ip", where="external", **window),
         ]
+    for name, window, bucket in (("7d", 7 * 86_400, 86_400), ("1hb", 3600, 600), ("1b", 60, 60)):
+        more: dict = {"window_s": window, "bucket_s": bucket, "oldest_bucket": "half"}
+        made += [
+            define(f"f.count_half_{name}", "count", **more),
+            define(f"f.sum_half_{name}", "sum", value="size_bytes", key="ip", **more),
+            define(f"f.mean_half_{name}", "mean", value="ratio", places=3, where="external", **more),
+        ]
     return made
 
 

@@ -35,6 +35,13 @@ def test_a_sound_pack(tmp_path):
     assert str(pack.rules[0].origin).endswith("rules/login.yaml:4 [rules.login.many_failures]")
 
 
+def test_the_oldest_bucket_is_read(tmp_path):
+    text = FEATURES.replace("window: 10m", "window: 7d\n    bucket: 1d\n    oldest_bucket: half")
+    one = load_pack(write(tmp_path, {"features/f.yaml": text})).features[0]
+    assert (one.window_s, one.bucket_s, one.oldest_bucket) == (604_800, 86_400, "half")
+    assert load_pack(write(tmp_path)).features[0].oldest_bucket == "whole"
+
+
 BAD = [
     (swap("pack.yaml", "format: shoal.pack", "format: shoal.rules"), "pack.format", "pack.yaml", 1),
     (swap("pack.yaml", "version: 1", "version: 2"), "pack.version", "pack.yaml", 2),
@@ -65,6 +72,13 @@ BAD = [
     (swap("features/f.yaml", "operation: count", "operation: cuont"), "pack.choice", "features/f.yaml", 5),
     (swap("features/f.yaml", "key: ip", "key: ipp"), "features.unknown_column", "features/f.yaml", 6),
     (swap("features/f.yaml", "window: 10m", "window: ten"), "pack.duration", "features/f.yaml", 7),
+    (swap("features/f.yaml", "10m\n", "10m\n    oldest_bucket: hale\n"), "pack.choice", "features/f.yaml", 8),
+    (
+        swap("features/f.yaml", "10m\n", "10m\n    oldest_bucket: half\n"),
+        "features.not_for_operation",
+        "features/f.yaml",
+        8,
+    ),
     (swap("features/f.yaml", "type = 'login", "tipe = 'login"), "expression.unknown_column", "features/f.yaml", 8),
     (swap("features/f.yaml", "type = 'login.failed'", "size_bytes + 1"), "features.where_kind", "features/f.yaml", 8),
     (

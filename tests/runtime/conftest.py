@@ -12,7 +12,7 @@ KEY = "000102030405060708090a0b0c0d0e0f"
 def home_folder(tmp_path: Path) -> Callable[..., Path]:
     """Makes a deployment folder with the fixed key and the given settings."""
 
-    def make(name: str, **settings: int) -> Path:
+    def make(name: str, **settings: object) -> Path:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "identity.key").write_text(KEY + "\n")

@@ -13,6 +13,7 @@ from shoal.simulate.scenario import (
     parse_scenario,
     read_scenario,
 )
+from shoal.simulate.scenario.schema import CALENDAR_KINDS
 from shoal.simulate.truth import KINDS
 
 HEAD = "shoal_scenario: 1\nname: x\nstart: 2025-03-03\n"
@@ -57,6 +58,27 @@ BAD = [
     (
         "adversaries:\n- {id: a, kind: phishing, start_day: 1}\n- {id: a, kind: malware, start_day: 1}",
         "scenario.id_twice", 6, "adversaries[1]",
+    ),
+    ("expect: [a]", "scenario.type", 4, "a mapping"),
+    ("expect: {atacks: []}", "scenario.key", 4, "did you mean 'attacks'"),
+    ("expect: {warm_up_days: 14, honest: {nothing_fires: true}}", "scenario.range", 4, "leaves no day"),
+    ("expect: {attacks: [{attack: a, caught_share: 0.5}]}", "scenario.choice", 4, "no attack 'a' in this scenario"),
+    ("expect:\n  attacks:\n  - kind: phishing\n    within_h: 1", "scenario.choice", 6, "no kind 'phishing'"),
+    ("expect:\n  attacks:\n  - {caught_share: 0.5}", "scenario.expect", 6, "neither or both"),
+    ("expect: {attacks: [{attack: a}]}", "scenario.expect", 4, "expects nothing"),
+    ("expect: {attacks: [{attack: a, caught_share: 1.5}]}", "scenario.range", 4, "0.0 to 1.0"),
+    ("expect: {attacks: [{attack: a, caught_share: null}]}", "scenario.type", 4, "a number"),
+    ("expect: {attacks: [{attack: a, tier: alow, within_h: 1}]}", "scenario.choice", 4, "restrict"),
+    ("expect: {honest: {kinds: [{kind: benign_travl, touched_share: 0}]}}", "scenario.choice", 4, "'benign_travel'"),
+    ("expect: {honest: {kinds: [{kind: benign_travel}]}}", "scenario.required", 4, "'touched_share' is missing"),
+    ("expect: {honest: {nothing_fires: 1}}", "scenario.type", 4, "true, false"),
+    ("expect: {honest: {touched_per_10k_week: -1}}", "scenario.range", 4, "0 to"),
+    ("quick: perhaps", "scenario.type", 4, "true, false"),
+    ("reactions: {step_min: 0}", "scenario.range", 4, "0.1 to 1,440"),
+    ("reactions: {challenges: {totp: {owner: 2}}}", "scenario.range", 4, "0.0 to 1.0"),
+    (
+        "adversaries: [{id: a, kind: phishing, start_day: 1, budget: {acounts: 3}}]", "scenario.key", 4,
+        "did you mean 'accounts'",
     ),
     ("title: [a]", "scenario.type", 4, "a text"),
     ("title: " + "x" * 2000, "scenario.range", 4, "2,000 characters"),
@@ -133,8 +155,27 @@ def test_shipped_scenarios():
     assert builtin_scenario("quiet").adversaries == ()
     fortnight = builtin_scenario("fortnight")
     assert min(a.start_day for a in fortnight.adversaries) >= 3
-    for name in ("fortnight", "tiny"):
-        assert {a.kind for a in builtin_scenario(name).adversaries} == set(ADVERSARIES) == set(KINDS)
+    assert {a.kind for a in fortnight.adversaries} == {a.kind for a in builtin_scenario("tiny").adversaries}
+    shipped = [builtin_scenario(name) for name in builtin_scenarios()]
+    assert {a.kind for s in shipped for a in s.adversaries} == set(ADVERSARIES) == set(KINDS)
+    assert {h.kind for s in shipped for h in s.calendar} == set(CALENDAR_KINDS)
+
+
+def test_small_worlds_expect_something():
+    small = [builtin_scenario(n) for n in builtin_scenarios() if n not in ("fortnight", "quiet", "tiny")]
+    assert len(small) >= 14
+    for scenario in small:
+        assert 1500 <= scenario.population.accounts <= 6000
+        assert 4 <= scenario.days <= 8
+        expect = scenario.expect
+        assert expect.count, scenario.name
+        if not scenario.adversaries:
+            honest = expect.honest
+            assert honest.nothing_fires or honest.touched_per_10k_week is not None
+            continue
+        assert {e.attack for e in expect.attacks} == {a.id for a in scenario.adversaries}, scenario.name
+        assert expect.honest.touched_per_10k_week is not None
+        assert min(a.start_day for a in scenario.adversaries) >= expect.warm_up_days
 
 
 def test_defaults_lie_in_their_ranges():
@@ -151,6 +192,27 @@ def test_defaults_lie_in_their_ranges():
     check(Scenario, "scenario")
     for name, cls in ADVERSARIES.items():
         check(cls, name)
+
+
+def test_expectations_and_budgets_are_read():
+    text = """adversaries: [{id: a, kind: phishing, start_day: 1, budget: {accounts: 7}}]
+expect:
+  warm_up_days: 1
+  attacks:
+  - {attack: a, caught_share: 0.5, within_h: 3, harmful_before: 10, tier: restrict}
+  - {kind: phishing, within_h: 9}
+  honest: {touched_per_10k_week: 5, kinds: [{kind: benign_travel, touched_share: 0.1}]}
+reactions: {challenges: {email_code: {owner: 0.5}}}
+"""
+    found = parse_scenario(HEAD + text)
+    first, second = found.expect.attacks
+    assert (first.caught_share, first.within_h, first.harmful_before, first.tier) == (0.5, 3, 10, "restrict")
+    assert (second.caught_share, second.within_h, second.harmful_before) == (None, 9, None)
+    assert found.expect.count == 6
+    assert found.adversaries[0].budget.accounts == 7
+    passing = found.reactions.challenges
+    assert (passing.email_code.owner, passing.email_code.bulk, passing.push.bulk) == (0.5, 0.27, 0.01)
+    assert parse_scenario(HEAD).expect.count == 0
 
 
 def test_moments():

@@ -88,6 +88,9 @@ SPEC = [
     # Whole buckets of a minute; START is 20 s into its minute, so at 40 a new one begins, and at 100 the next: the
     # oldest bucket that the window touches is counted whole.
     (define("a.count", "count", window_s=60, bucket_s=60), [1,  2,    3,     4,    1,   N,  4,    4,     2]),
+    # … or by half, rounded up: it stands for events of which half are in the window, on average.
+    (define("a.count", "count", window_s=60, bucket_s=60, oldest_bucket="half"),
+                                                         [1,    2,    3,     3,    1,   N,  3,    3,     2]),
     # A tuple of columns is a key; a null in it gives null.
     (define("p.count", "count", key="account+ip", window_s=60), [1, 1, 2,    1,    1,   N,  0,    0,     1]),
     (define("i.count", "count", key="ip", window_s=60),  [1,    1,    2,     1,    2,   3,  0,    0,     1]),

@@ -22,6 +22,8 @@ SIGNED = {"actor", "account", "session", "device"}
 
 def shown(value):
     """A default as one writes it in YAML."""
+    if value is None:
+        return "not asked"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -85,10 +87,21 @@ def test_the_example_runs(tmp_path):
     assert {a.kind for a in world.scenario.adversaries} - kinds <= {"account_takeover"}
 
 
+def test_the_example_of_expectations_is_read():
+    page = PAGE.read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(shoal_scenario:.*?)```", page, re.S)
+    (more,) = re.findall(r"```yaml\n(quick:.*?)```", page, re.S)
+    scenario = parse_scenario(example + more, "docs/simulator.md")
+    assert scenario.quick
+    assert scenario.expect.count == 5
+
+
 def test_the_python_example_runs(tmp_path, monkeypatch):
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/simulator.md", "exec"), {})  # our own page
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, "docs/simulator.md", "exec"), {})  # our own page
     assert (tmp_path / "world" / "world.json").exists()
 
 
@@ -99,38 +112,48 @@ def test_the_page_names_what_there_is():
 
 
 def promised():
-    """Type → columns that the page's first table says are filled in every row, `account`-only types apart."""
+    """Type → columns that the page's first table says are filled in every row, and those of some rows."""
     out = {}
     for line in PAGE.read_text(encoding="utf-8").split("## Scenario files")[0].splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if len(cells) == 3 and cells[0].startswith("`"):
             for kind in re.findall(r"`([a-z.]+)`", cells[0]):
-                out[kind] = set(re.findall(r"`([a-z_0-9]+)`", re.sub(r"\([^()]*\)", "", cells[1])))
+                said = re.sub(r"\([^()]*\)", "", cells[1]).partition("in some rows")
+                out[kind] = tuple(set(re.findall(r"`([a-z_0-9]+)`", part)) for part in said[::2])
     return out
 
 
 @pytest.fixture(scope="module")
 def events():
-    world = simulate(builtin_scenario("fortnight"), seed=5)
-    scenario = dataclasses.replace(
-        world.scenario, population=dataclasses.replace(world.scenario.population, accounts=3000)
-    )
-    return pl.from_arrow(pa.concat_tables(simulate(scenario).blocks(), promote_options="default"))
+    tables = []
+    for name in ("fortnight", "giveaway-abuse", "data-theft", "malware-and-reupload", "service-incident", "ransomware"):
+        scenario = builtin_scenario(name)
+        people = dataclasses.replace(scenario.population, accounts=3000 if name == "fortnight" else 700)
+        tables += simulate(dataclasses.replace(scenario, population=people), seed=5).blocks()
+    return pl.from_arrow(pa.concat_tables(tables, promote_options="default"))
+
+
+SYSTEM = ("abuse.resolved", "link.stopped", "file.removed")
 
 
 def test_every_type_has_the_columns_that_the_page_promises(events):
     table = promised()
     assert set(table) == set(TYPES) == set(events["type"])
-    for kind, columns in table.items():
+    for kind, (columns, now_and_then) in table.items():
         rows = events.filter(pl.col("type") == kind)
         filled = {name for name in rows.columns if rows[name].null_count() == 0}
         some = {name for name in rows.columns if rows[name].null_count() < rows.height}
         identified = kind not in (
-            "login.failed", "challenge.issued", "challenge.passed", "challenge.failed", "password.reset",
+            "login.failed", "challenge.issued", "challenge.passed", "challenge.failed", "password.reset", *SYSTEM,
         )  # fmt: skip
         anonymous = kind in ("link.visited", "link.downloaded", "abuse.reported")
-        always = ALWAYS | (SIGNED if identified and not anonymous else set()) | columns
-        sometimes = {"org", "referrer", "recipient_org"}
+        always = {"event_id", "time", "received", "source", "type"} if kind in SYSTEM else ALWAYS
+        always = always | (SIGNED if identified and not anonymous else set()) | columns
+        sometimes = {"org", "referrer", "recipient_org"} | now_and_then
+        if kind == "file.downloaded":  # by applications
+            assert rows.filter(pl.col("device").is_null() != pl.col("app").is_not_null()).height == 0
+            sometimes |= {"device"}
+        assert now_and_then <= some - filled, (kind, now_and_then)
         assert always - sometimes <= filled, (kind, always - sometimes - filled)
         allowed = always | sometimes | (SIGNED if anonymous else set())
         assert some <= allowed, (kind, some - allowed)

@@ -11,7 +11,7 @@ from journal_parts import IDENTITY, content, events, open_journal, write_mixed
 
 from shoal.errors import InvalidInput, Permanent, Temporary, Unsupported
 from shoal.events.identity import Identity
-from shoal.storage.frames import ARROW, EVENTS, ROWS, EventFrame
+from shoal.storage.frames import EVENTS, PACKED, ROWS, EventFrame
 from shoal.storage.journal import Journal
 
 
@@ -91,13 +91,13 @@ def test_small_frames_are_rows_until_the_segment_is_sealed(tmp_path):
         journal.append_events(events(range(300, 556)))
         journal.sync()
         kinds = [head.encoding for unit in journal.segments[0].units for head in unit.heads]
-        assert kinds == [ROWS] * 300 + [ARROW]
+        assert kinds == [ROWS] * 300 + [PACKED]
         one_row = journal.segments[0].units[0].heads[0].length
         assert one_row < 300
         size = journal.segments[0].length
         journal.seal()
         heads = [head for unit in journal.segments[0].units for head in unit.heads]
-        assert [(head.kind, head.encoding, head.rows) for head in heads] == [(EVENTS, ARROW, 556)]
+        assert [(head.kind, head.encoding, head.rows) for head in heads] == [(EVENTS, PACKED, 556)]
         assert journal.segments[0].length < size / 4
 
 

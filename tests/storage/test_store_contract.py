@@ -1,4 +1,4 @@
-"""The contract of a store, run on every implementation (SQLite now; PostgreSQL joins `OPENERS`)."""
+"""The contract of a store, run on SQLite and (marked `extras`) on a real PostgreSQL server."""
 
 import json
 import multiprocessing
@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+import traceback
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,10 +14,11 @@ import sqlalchemy as sa
 
 from shoal.errors import Corrupt, InvalidInput, Permanent, Temporary, Unsupported
 from shoal.events.identity import Identity
+from shoal.storage.engines import connect, locks
 from shoal.storage.migrations import tables
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
 
-OPENERS = {"sqlite": lambda folder, **settings: Store.open(folder / "store.sqlite", **settings)}
+ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.extras)]
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,28 @@ class Counts:
     next_seq: int = 0
 
 
-@pytest.fixture(params=sorted(OPENERS))
-def opener(request, tmp_path):
+@pytest.fixture(params=ENGINES)
+def place(request, tmp_path):
+    """Where a new store may be: a path or a URL."""
+    return tmp_path / "store.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgres_database")
+
+
+@pytest.fixture
+def opener(place, tmp_path):
     opened = []
 
     def open_store(**settings):
-        opened.append(OPENERS[request.param](tmp_path, **settings))
+        opened.append(Store.open(place, dead_letters=tmp_path / "dead-letters.ndjson", **settings))
         return opened[-1]
 
     yield open_store
     for store in opened:
         store.close()
+
+
+def raw_engine(place):
+    """A connection of somebody else's."""
+    return connect.engine_of(connect.place_of(place))
 
 
 def decision(seq, subject="ann", tier=2, **changes):
@@ -271,25 +284,140 @@ def test_a_file_that_is_no_store_is_refused(tmp_path):
         Store.open(path)
     with pytest.raises(InvalidInput, match="there is no store"):
         Store.open(tmp_path / "none", read_only=True)
-    with pytest.raises(Unsupported, match="postgresql"):
-        Store.open("postgresql://u:secret@host/x", dead_letters=tmp_path / "d")
-    with pytest.raises(InvalidInput, match=r"store\.url"):
-        Store.open("sqlite//://", dead_letters=tmp_path / "d")
 
 
-def test_a_later_schema_is_refused_and_an_old_one_only_read_only(tmp_path):
-    path = tmp_path / "store.sqlite"
-    Store.open(path).close()
-    raw = sqlite3.connect(path)
-    raw.execute("UPDATE alembic_version SET version_num = '9999'")
-    raw.commit()
+BAD_PLACES = [
+    ("sqlite//://", InvalidInput, r"store\.url"),
+    ("postgresql://u:secret@host:port/x", InvalidInput, r"store\.url.*|.*\[store\.url\]"),
+    ("postgresq://u:secret@host/x", Unsupported, "did you mean .postgresql."),
+    ("mysql+pymysql://u:secret@host/x", Unsupported, r"a store on .*allowed: sqlite://, postgresql://"),
+    ("postgresql+asyncpg://u:secret@host/x", Unsupported, r"store\.engine"),
+    ("secret://", Unsupported, r"store\.engine"),
+]
+
+
+@pytest.mark.parametrize(("where", "error", "message"), BAD_PLACES)
+def test_bad_places_are_refused_without_telling_the_password(tmp_path, where, error, message):
+    with pytest.raises(error, match=message) as caught:
+        Store.open(where, dead_letters=tmp_path / "d")
+    assert "u:secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_store_by_url_needs_a_place_for_dead_letters():
+    with pytest.raises(InvalidInput, match=r"store\.dead_letters"):
+        Store.open("sqlite://")
+
+
+def test_a_later_schema_is_refused_and_an_old_one_only_read_only(opener, place):
+    opener().close()
+    engine = raw_engine(place)
+    with engine.begin() as raw:
+        raw.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Unsupported, match="schema 9999; this release knows up to"):
-        Store.open(path)
-    raw.execute("DROP TABLE alembic_version")
-    raw.commit()
-    raw.close()
+        opener()
+    with engine.begin() as raw:
+        raw.exec_driver_sql("DROP TABLE alembic_version")
     with pytest.raises(Unsupported, match="open it once for writing"):
-        Store.open(path, read_only=True)
+        opener(read_only=True)
+    engine.dispose()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(opener, monkeypatch):
+    monkeypatch.setattr(locks.Writer.__init__, "__kwdefaults__", {"wait_s": 0.2})
+    first = opener()
+    with pytest.raises(Temporary, match="another process writes"):
+        opener()
+    first.commit(batch(0, 5))
+    reader = opener(read_only=True)
+    first.close()
+    second = opener()
+    second.commit(batch(5, 6))
+    assert reader.position().next_seq == 6
+    for change in (lambda: reader.set_outbox_state([], "done"), lambda: reader.erase(["ann"], Identity(b"k" * 16))):
+        with pytest.raises(Permanent, match="read-only"):
+            change()
+
+
+AWKWARD = ["a\x00b", "\x00", "\x10", "\x10@", "\x10P\x00@", "é\u0301", "🐟", "%_\\'\"", "\ufeff\x7f", "", "x" * 70_000]
+
+
+def test_any_text_comes_back_as_it_was(opener):
+    store = opener()
+    rows = [
+        decision(k, text, event_id=text, reasons=json.dumps([text]), subject_id=k) for k, text in enumerate(AWKWARD)
+    ]
+    acts = [action(k, text, subject_id=k, body=json.dumps({"to": text})) for k, text in enumerate(AWKWARD)]
+    names = [text[:50] for text in AWKWARD]
+    store.commit(
+        batch(
+            0,
+            len(rows),
+            decisions=rows,
+            outbox=acts,
+            ledger={name: {"read": k + 1} for k, name in enumerate(names)},
+            offsets=[SourceOffset(name, name, k) for k, name in enumerate(names)],
+            dead=[Dead(offset=k, detail=text, partition=text) for k, text in enumerate(AWKWARD)],
+        )
+    )
+    assert store.read_decisions() == rows
+    assert store.read_outbox() == acts
+    assert store.read_ledger() == {name: {"read": k + 1} for k, name in enumerate(names)}
+    assert [(row.detail, row.partition) for row in store.read_dead()] == [(text, text) for text in AWKWARD]
+    for k, name in enumerate(names):
+        assert store.read_offsets(name) == [SourceOffset(name, name, k)]
+    for k, text in enumerate(AWKWARD):
+        if text:
+            assert store.erase([text], Identity(b"sixteen byte key")) >= 1
+            assert store.read_decisions(from_seq=k, to_seq=k + 1)[0].subject != text
+            assert store.read_decisions(from_seq=k, to_seq=k + 1)[0].reasons == "null"
+
+
+def test_half_a_surrogate_pair_is_refused_and_changes_nothing(opener):
+    store = opener()
+    with pytest.raises(InvalidInput, match=r"store\.text"):
+        store.commit(batch(0, 1, decisions=[decision(0, "\ud800")]))
+    assert store.position() is None
+
+
+def test_the_largest_numbers_are_kept(opener):
+    store = opener()
+    big, small = 2**63 - 1, -(2**63)
+    rows = [decision(big - 2, subject_id=small, as_of=small), decision(big - 1, subject_id=big, as_of=big)]
+    store.commit(batch(0, 5, ledger={"f": {"read": big - 1}}, offsets=[SourceOffset("f", "a", big)]))
+    store.commit(CommitBatch(5, StorePosition(big, big, big, 2**32 - 1), decisions=rows, ledger={"f": {"read": 1}}))
+    assert store.read_decisions() == rows
+    assert store.read_decisions(subject_type="account", subject_id=small) == rows[:1]
+    assert store.read_ledger() == {"f": {"read": big}}
+    assert store.position() == StorePosition(big, big, big, 2**32 - 1)
+
+
+def test_texts_are_in_the_order_of_their_code_points_and_decisions_in_that_of_the_commit(opener):
+    names = ["a", "B", "_c", "ä", "A", "b.c", "bc", "Z", "-"]
+    store = opener()
+    subjects = ["zoe", "ann", "Bob", "ann", "carl"]
+    store.commit(
+        batch(
+            0,
+            1,
+            offsets=[SourceOffset("s", name, 1) for name in names],
+            outbox=[action(0, action=name) for name in names],
+            decisions=[decision(0, name, tier=4 - k % 2) for k, name in enumerate(subjects)],
+        )
+    )
+    assert [row.partition for row in store.read_offsets()] == sorted(names)
+    assert [row.action for row in store.read_outbox()] == sorted(names)
+    store.erase(["Bob"], Identity(b"sixteen byte key"))
+    wanted = [name if name != "Bob" else Identity(b"sixteen byte key").erased("Bob") for name in subjects]
+    assert [row.subject for row in store.read_decisions()] == wanted
+
+
+def test_erasure_tells_case_apart_and_finds_escaped_forms(opener):
+    store = opener()
+    reasons = ['["ANN came"]', json.dumps(['o"ann said']), json.dumps(["von Köln"]), '["100% ann"]']
+    store.commit(batch(0, 9, decisions=[decision(k, "bob", reasons=text) for k, text in enumerate(reasons)]))
+    for text, left in (("ann", [0, 2]), ('o"ann', [0, 2]), ("Köln", [0]), ("%", [0]), ("_", [0])):
+        store.erase([text], Identity(b"sixteen byte key"))
+        assert [row.seq for row in store.read_decisions() if row.reasons != "null"] == left
 
 
 def test_a_busy_database_is_temporary(tmp_path, monkeypatch):
@@ -306,21 +434,30 @@ def test_a_busy_database_is_temporary(tmp_path, monkeypatch):
         store.commit(batch(0, 1))
 
 
-def test_the_migrations_build_the_tables_that_the_code_knows(tmp_path):
+def test_the_migrations_build_the_tables_that_the_code_knows(opener, place):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    Store.open(tmp_path / "store.sqlite").close()
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    def named(thing, name, kind, reflected, compared):
+        return not (kind == "column" and name == tables.ROW_NUMBER.name and reflected)
+
+    def otherwise(context, inspected, known, inspected_type, known_type):
+        def name(kind):  # PostgreSQL's VARCHAR without a length is its TEXT
+            return kind.compile(engine.dialect).replace("TEXT", "VARCHAR")
+
+        return name(inspected_type) != name(known_type)
+
+    opener().close()
+    engine = raw_engine(place)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
+        context = MigrationContext.configure(connection, opts={"include_object": named, "compare_type": otherwise})
         assert context.get_current_revision() == tables.HEAD
         assert compare_metadata(context, tables.metadata) == []
     engine.dispose()
 
 
-def _commit_for_ever(folder, ready):
-    store = Store.open(folder / "store.sqlite")
+def _commit_for_ever(place, dead, ready):
+    store = Store.open(place, dead_letters=dead)
     at = store.position().next_seq if store.position() else 0
     while True:
         rows = [decision(at + i) for i in range(20)]
@@ -331,11 +468,11 @@ def _commit_for_ever(folder, ready):
         ready.value = at
 
 
-def test_a_kill_leaves_whole_batches(tmp_path):
+def test_a_kill_leaves_whole_batches(opener, place, tmp_path):
     context = multiprocessing.get_context("spawn")
     for delay in (0.01, 0.1):
         ready = context.Value("q", 0)
-        child = context.Process(target=_commit_for_ever, args=(tmp_path, ready))
+        child = context.Process(target=_commit_for_ever, args=(place, tmp_path / "dead-letters.ndjson", ready))
         child.start()
         while not ready.value and child.is_alive():
             time.sleep(0.01)
@@ -343,7 +480,7 @@ def test_a_kill_leaves_whole_batches(tmp_path):
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         child.close()
-        with Store.open(tmp_path / "store.sqlite", max_dead_rows=10**6) as store:
+        with opener(max_dead_rows=10**6) as store:
             at = store.position().next_seq
             assert at >= ready.value > 0
             assert len(store.read_decisions()) == at

@@ -61,7 +61,7 @@ class FileSource:
         self._block_bytes = block_bytes
         self._max_ratio = max_ratio
         self._check()
-        self.partitions = _partition_names(self.paths)
+        self.partitions = partition_names(self.paths)
         self.bytes_done = 0
         self.bytes_total: int | None = None
         if STDIN not in self.paths:
@@ -236,7 +236,7 @@ def _expand(raw: Iterator[bytes], member: type[_GzipMember] | type[_ZstdFrame], 
         raise EOFError("the compressed stream ends early")
 
 
-def _partition_names(paths: Sequence[str]) -> tuple[str, ...]:
+def partition_names(paths: Sequence[str]) -> tuple[str, ...]:
     """The files' names; with their folders where two files have the same name."""
     names = ["stdin" if path == STDIN else Path(path).name for path in paths]
     return tuple(path if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from shoal import __version__
-from shoal.cli import backtest, cohorts, demo, doctor, explain, journal, pack, replay, run, simulate, warmup
+from shoal.cli import backtest, cohorts, demo, doctor, explain, journal, pack, replay, run, scenario, simulate, warmup
 
 app = typer.Typer(
     name="shoal",
@@ -39,5 +39,6 @@ app.command("doctor")(doctor.doctor)
 app.command("warmup")(warmup.warmup)
 app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
-app.add_typer(journal.app, name="journal", help="Verify, measure and erase from a journal.")
+app.add_typer(journal.app, name="journal", help="Verify, measure, shorten and erase from a journal.")
 app.add_typer(pack.app, name="pack", help="Check and test packs of features, rules and policy.")
+app.add_typer(scenario.app, name="scenario", help="Scenarios with what they expect: list, check, run.")

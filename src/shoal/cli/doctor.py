@@ -18,7 +18,7 @@ def doctor(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
 
     for name, present in extras.installed().items():
         hint = "installed" if present else f"not installed; pip install 'shoal[{name}]'"
-        out.print(f"extra {name}: {hint}", markup=False)
+        out.print(f"extra {name} ({', '.join(extras.EXTRAS[name])}): {hint}", markup=False)
     if not (home / "format.json").exists():
         out.print(f"no deployment at {home}: name its folder to have it examined", markup=False)
         return

@@ -22,7 +22,8 @@ def explain(
     from shoal.cli.show import out, progress_bars
     from shoal.errors import InvalidInput, Problem
     from shoal.runtime.home import open_home
-    from shoal.runtime.review.explain import decisions_of, explain_event, find_event, strongest
+    from shoal.runtime.keep.history import cut_in_words
+    from shoal.runtime.review.explain import decisions_of, decisions_on, explain_event, find_event, strongest
     from shoal.storage.journal import Journal
 
     opened = open_home(home, create=False)
@@ -30,24 +31,40 @@ def explain(
     with progress_bars() as progress:
         progress.stage("looking it up")
         seq = find_event(journal, subject)
+        first, cut = journal.first_seq, cut_in_words(journal)
         journal.close()
         rows = decisions_of(opened, subject)
+        if seq is None and first:
+            rows += decisions_on(opened, subject)
         if seq is None and not rows:
+            gone = f"events before {cut} are gone; " if first else ""
             raise InvalidInput(
                 Problem(
                     "explain.unknown",
                     f"no event has the id {subject!r}, and no decision above allow is about it",
-                    hint="names are compared exactly; `shoal run` lists subjects",
+                    hint=gone + "names are compared exactly; `shoal run` lists subjects",
                 )
             )
         progress.stage("replaying up to it")
-        chosen = seq if seq is not None else strongest(rows).seq
-        explanation = explain_event(opened, chosen, progress.moved)
+        kept = [row for row in rows if row.seq >= first]
+        explanation = None
+        if seq is not None or kept:
+            chosen = seq if seq is not None else strongest(kept).seq
+            explanation = explain_event(opened, chosen, progress.moved)
     if seq is None:
         _print_history(subject, rows)
-    _print_event(explanation)
-    _print_rules(explanation, every)
-    _print_features(explanation, every)
+        if len(kept) < len(rows):
+            out.print(
+                f"{len(rows) - len(kept):,} of their events lie before {cut}: what was decided is kept, features and "
+                "rules of it are not",
+                markup=False,
+            )
+    if explanation is not None:
+        if seq is None:
+            out.print("\nThe strongest of them:" if len(kept) == len(rows) else "\nThe strongest that is kept:")
+        _print_event(explanation)
+        _print_rules(explanation, every)
+        _print_features(explanation, every)
     out.print()
 
 
@@ -67,7 +84,6 @@ def _print_history(subject: str, rows: list[DecisionRow]) -> None:
         )
     if len(shown) > 25:
         out.print(f"  … and {len(shown) - 25:,} more")
-    out.print("\nThe strongest of them:")
 
 
 def _print_event(explanation: Explanation) -> None:
@@ -77,6 +93,10 @@ def _print_event(explanation: Explanation) -> None:
     time, as_of = moment(event.pop("time")), moment(event.pop("as_of"))
     out.print(f"[bold]{event.get('type')}[/bold] at {time}, evaluated as of {as_of}")
     out.print(f"  decision   {explanation.tier}" + _enforced(explanation), markup=False)
+    for one in explanation.differences:
+        out.print(
+            f"  differs    {one.what}: stored {one.stored}, decided again {one.replayed}", markup=False, style="red"
+        )
     out.print(f"  record     seq {explanation.seq}, flags: {', '.join(explanation.flags) or 'none'}", markup=False)
     out.print(f"  pack       {explanation.pack}", markup=False)
     if explanation.enrichment:
@@ -127,6 +147,7 @@ def _print_features(explanation: Explanation, every: bool) -> None:
         shown = f"{value:.6g}" if isinstance(value, float) else value
         out.print(f"  {name:40} {shown}{note}", markup=False)
         if counted:
-            out.print(f"      {counted.total:,} events are behind it; the last:", markup=False)
+            kept = f" that are kept (its window reaches behind {explanation.cut})" if counted.cut else ""
+            out.print(f"      {counted.total:,} events{kept} are behind it; the last:", markup=False)
             for seq, time, kind, event_id in counted.last:
                 out.print(f"      {moment(time)}  {kind}  {event_id}  (seq {seq})", markup=False)

@@ -1,4 +1,4 @@
-"""`shoal journal verify | stats | erase`: look at a journal, and take texts out of it."""
+"""`shoal journal verify | stats | retain | erase`: look at a journal, drop what is old, and take texts out of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from shoal.runtime.keep.retain import Cut
     from shoal.storage.journal import Journal
 
 app = typer.Typer(no_args_is_help=True)
@@ -64,8 +65,66 @@ def stats(home: Path = _HOME) -> None:
         else f"{moment(found.first_time)} to {moment(found.last_time or 0)}",
         "erasures": f"{found.erasures}",
     }
+    if found.first_seq:
+        gone = found.dropped_events + found.dropped_duplicates + found.dropped_controls
+        lines["dropped"] = f"{gone:,} records by retention, {found.dropped_events:,} of them events"
     for name, text in lines.items():
         out.print(f"{name:16} {text}", markup=False)
+
+
+@app.command()
+def retain(
+    home: Path = _HOME,
+    keep: str = typer.Option("", "--keep", metavar="PERIOD", help="What is kept, like 30d; default: the setting."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would go."),
+) -> None:
+    """Drop whole segments that are older than PERIOD (journal time), behind a snapshot of the state there.
+
+    What is kept still replays and explains; decisions above allow stay in the store.
+    """
+    from shoal.cli.show import out, progress_bars
+    from shoal.errors import InvalidInput, Problem
+    from shoal.runtime.deployment import open_deployment
+    from shoal.runtime.home import open_home
+    from shoal.runtime.keep.history import cut_in_words
+    from shoal.runtime.keep.retain import parse_period, plan
+
+    opened = open_home(home, create=False)
+    if not keep and not opened.settings.retention_s:
+        hint = "for example --keep 30d, or retention_s in shoal.toml"
+        raise InvalidInput(Problem("retain.no_period", "no period was given", hint=hint))
+    seconds = parse_period(keep) if keep else opened.settings.retention_s
+    if dry_run:
+        journal = _open(home)
+        cut = plan(journal, seconds, opened.settings.dedupe_horizon_s)
+        journal.close()
+        _print_cut(cut, "would go")
+        return
+    with progress_bars() as progress:
+        deployment = open_deployment(opened, progress.stage)
+        try:
+            cut = plan(deployment.journal, seconds, opened.settings.dedupe_horizon_s)
+            deployment.retain(cut, progress.stage)
+            words = cut_in_words(deployment.journal)
+        finally:
+            deployment.close()
+    _print_cut(cut, "are gone")
+    if cut.segments:
+        out.print(f"kept is what lies behind {words}", markup=False)
+
+
+def _print_cut(cut: Cut, told: str) -> None:
+    from shoal.cli.show import moment, out
+
+    if not cut.segments:
+        out.print("nothing is older: no sealed segment lies wholly before the period")
+        return
+    until = moment(cut.last_as_of) if cut.last_as_of is not None else "no time"
+    out.print(
+        f"{cut.segments} segments of {cut.bytes:,} bytes {told}: {cut.records:,} records ({cut.events:,} events, "
+        f"{cut.duplicates:,} duplicates, {cut.controls:,} control records) up to {until}",
+        markup=False,
+    )
 
 
 @app.command()

@@ -21,8 +21,15 @@ def replay(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
         f"replayed {report.events:,} events: {report.vectors:,} stored feature vectors and "
         f"{report.decisions:,} decisions above allow compared; {report.count:,} differences"
         + (f"; {report.edges:,} floats within 1e-9 of what was stored" if report.edges else "")
+        + (
+            f"; {report.edge_rules:,} rule answers and decisions hang on such floats (edge)"
+            if report.edge_rules
+            else ""
+        )
         + (f"; {report.erased:,} rows have erased texts and were left out" if report.erased else "")
     )
+    if report.cut:
+        out.print(f"what lies before {report.cut} is gone; it began with record {report.first:,}", markup=False)
     for difference in report.differences:
         out.print(
             f"  seq {difference.seq} {difference.what}: stored {difference.stored}, replayed {difference.replayed}",

@@ -1,8 +1,9 @@
 """Clients: a user agent becomes a family, a major version, an operating system and a device class.
 
-Parsed by `ua-parser` with the rules that `ua-parser-builtins` ships; the faster resolvers of that package are used
-where they are installed. Only the first `MAX_USER_AGENT` characters are read, since the text is the client's. A user
-agent is what a client *says*: rules may use it as a hint, never as a proof. The parser is built once in a process.
+Parsed by `ua-parser` with the rules that `ua-parser-builtins` ships, by the resolver in Rust where `ua-parser-rs` is
+installed: the text is the client's, and in pure Python a flood of new ones would cost a millisecond each. For the same
+reason only the first `MAX_USER_AGENT` characters are read. A user agent is what a client *says*: rules may use it as a
+hint, never as a proof. The parser is built once in a process.
 
 Device classes: `script` (command-line tools, SDKs, HTTP libraries, driven browsers), `bot` (crawlers that say so),
 `tablet`, `mobile`, `desktop`, `other`.
@@ -36,14 +37,15 @@ _TOOLS = re.findall(
     dirbuster openbullet silverbullet k6 locust jmeter apachebench siege wrk davfs2 neon cadaver git
     """,
 )
-_TOOL = re.compile(
-    r"(?:^|[\s\[(;,])(" + "|".join(sorted(map(re.escape, _TOOLS), key=len, reverse=True)) + r")(?=[/\s\];),]|$)"
-    r"(?:/v?(\d{1,9}))?",
-    re.IGNORECASE,
-)
+_TOOL_NAMES = frozenset(_TOOLS)
+_WORD = re.compile(r"(?:^|[\s\[(;,])([^\s\[\](;),/]{2,40})(?=[/\s\];),]|$)(?:/[vV]?(\d{1,9}))?")
+"""A word that may be a tool's name, and the major version behind it."""
+_BOT_WORDS = ("bot", "crawler", "spider", "slurp", "facebookexternalhit")
 _BOT = re.compile(
     r"(?:^|[^a-z])(?!cubot)(?:[a-z]*bot|crawler|spider|slurp|facebookexternalhit)(?:[^a-z]|$)", re.IGNORECASE
 )
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+"""To the resolver in Python a digit is any of Unicode's, to the others one of ten: the answer must not depend on it."""
 _DESKTOP = frozenset(
     (
         "Windows",
@@ -117,7 +119,7 @@ def client_rules_version() -> str:
 
 
 def read_client(text: str) -> Client:
-    """Parse a user agent. About a millisecond with the pure-Python resolver: call it once per distinct text.
+    """Parse a user agent. About 40 µs where `ua-parser-rs` is installed, 1.2 ms without: call it once a distinct text.
 
     >>> read_client("aws-cli/2.15.0 Python/3.11")
     Client(family='aws-cli', version='2', os=None, device='script')
@@ -125,17 +127,19 @@ def read_client(text: str) -> Client:
     text = text[:MAX_USER_AGENT]
     if not text.strip():
         return Client(None, None, None, None)
-    parsed = _parser().parse(text)
+    parsed = _parser().parse(text if text.isascii() else _FOREIGN_DIGIT.sub("_", text))
     agent, system = parsed.user_agent, parsed.os
     os_family = system.family if system is not None else None
-    tool = _TOOL.search(text)
-    if tool is not None:
-        return Client(tool.group(1), tool.group(2), os_family, "script")
+    for tool in _WORD.finditer(text):
+        if tool[1].lower() in _TOOL_NAMES:
+            return Client(tool[1], tool[2], os_family, "script")
     family = agent.family if agent is not None else None
     version = agent.major if agent is not None else None
     spider = parsed.device is not None and parsed.device.family == "Spider"
-    spider = spider and "cubot" not in text.lower()  # a maker of phones
-    device = "bot" if spider or _BOT.search(text) else _class_of(text, os_family)
+    lower = text.lower()
+    spider = spider and "cubot" not in lower  # a maker of phones
+    bot = spider or (any(word in lower for word in _BOT_WORDS) and _BOT.search(text))
+    device = "bot" if bot else _class_of(text, os_family)
     return Client(family, version, os_family, device)
 
 

@@ -167,8 +167,7 @@ def _array(table: pa.Table, name: str) -> pa.Array:
     column = table.column(name)
     if BY_NAME[name].kind.arrow == pa.string():
         return plain_texts(column)
-    column = column.combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies even one chunk
 
 
 def with_columns(table: pa.Table, new: Columns) -> pa.Table:

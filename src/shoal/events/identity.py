@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +131,14 @@ def _ids_of_buffers(data, offsets, mark, k0, k1, out):
             out[row] = siphash13(data, start, end, k0, k1)
 
 
+class Hash(Protocol):
+    """What turns texts into ids: an `Identity`, or a `BatchIds` that remembers."""
+
+    def ids_of(self, texts: pa.Array) -> Int64s:
+        """The ids of an Arrow `string` array; 0 where the text is null."""
+        ...
+
+
 @dataclass(frozen=True)
 class Identity:
     """A deployment's keyed hash. `key` is 16 secret bytes; `repr` does not show it."""
@@ -184,3 +192,45 @@ class Identity:
     def erased(self, text: str) -> str:
         """What stands in the place of an erased text: the mark and the id in hexadecimal."""
         return f"{ERASED_MARK}{self.id_of(text) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+class BatchIds:
+    """The ids of one batch's text columns: each is hashed once, whoever asks for it (writer, facts, frame).
+
+    A column is known by the place of its bytes, which is kept as long as this object; a column with the same texts as
+    one that was hashed (`actor` and `account`, mostly) takes its ids. The arrays handed out are shared and read-only.
+    Not for two threads at once; may be handed from one to the next.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._known: dict[tuple[int, ...], tuple[pa.Array, Int64s]] = {}
+        self._sizes: dict[tuple[int, int, int], pa.Array] = {}
+
+    def ids_of(self, texts: pa.Array) -> Int64s:
+        """As `Identity.ids_of`."""
+        if texts.type != pa.string() or not len(texts):
+            return self._identity.ids_of(texts)
+        place = _place(texts)
+        found = self._known.get(place)
+        if found is None:
+            found = self._known[place] = (texts, self._hashed(texts))
+        return found[1]
+
+    def _hashed(self, texts: pa.Array) -> Int64s:
+        size = (len(texts), texts.null_count, _text_bytes(texts))
+        twin = self._sizes.setdefault(size, texts)
+        if twin is not texts and twin.equals(texts):
+            return self.ids_of(twin)
+        ids = self._identity.ids_of(texts)
+        ids.flags.writeable = False
+        return ids
+
+
+def _place(texts: pa.Array) -> tuple[int, ...]:
+    return (texts.offset, len(texts), *(0 if buffer is None else buffer.address for buffer in texts.buffers()))
+
+
+def _text_bytes(texts: pa.Array) -> int:
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)
+    return int(offsets[texts.offset + len(texts)] - offsets[texts.offset])

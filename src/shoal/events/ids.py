@@ -4,7 +4,8 @@ The canonical record is the native line of the event (schema order, nulls left o
 partition, offset), its receipt time and its id, so the same record gets the same id from any file, cut or order. Two
 records of one source that are alike in every field are told apart by their occurrence number, and a replayed file
 gives the same numbers again. The counts live as long as this object; `state` and `EventIds(state)` carry them over a
-restart.
+restart. A stream has no end to count to: there the id is the record's place (`place_ids`), which a broker gives again
+when it delivers again.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class EventIds:
         """The table with `event_id` filled where it is null or absent; rows keep their order."""
         rows = table.num_rows
         if "event_id" in table.column_names:
-            given = table.column("event_id").combine_chunks()
-            if given.null_count == 0:
+            if table.column("event_id").null_count == 0:
                 return table
+            given = table.column("event_id").combine_chunks()
             missing = np.flatnonzero(np.asarray(given.is_null()))
         else:
             given = pa.nulls(rows, pa.string())
@@ -68,3 +69,20 @@ class EventIds:
         occurrence = self._seen.get(digest, 0)
         self._seen[digest] = occurrence + 1
         return f"h{digest.hex()}.{occurrence}"
+
+
+def place_ids(table: pa.Table) -> pa.Table:
+    """The table with `event_id` filled where it is null or absent, from source, partition and offset."""
+    rows = table.num_rows
+    given = table.column("event_id").to_pylist() if "event_id" in table.column_names else [None] * rows
+    if all(given):
+        return table
+    places = zip(*(table.column(name).to_pylist() for name in ("source", "partition", "offset")), strict=True)
+    made = [
+        name or "p" + hashlib.blake2b("\0".join(map(str, place)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+        for name, place in zip(given, places, strict=True)
+    ]
+    filled = pa.array(made, pa.string())
+    if "event_id" in table.column_names:
+        return table.set_column(table.column_names.index("event_id"), "event_id", filled)
+    return table.append_column("event_id", filled)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.events.identity import Identity
+from shoal.events.identity import Hash, Identity
 from shoal.events.schema import Kind
 
 Values = npt.NDArray[np.int64]
@@ -76,7 +76,7 @@ class Frame:
         frame.fill(pa.table(arrays), identity)
         return frame
 
-    def fill(self, table: pa.Table, identity: Identity) -> None:
+    def fill(self, table: pa.Table, identity: Hash) -> None:
         """Load a table: columns of the layout that the table lacks become null, columns the layout lacks are ignored.
 
         Grows the matrices when the table has more rows than their capacity. Columns of the layout that are computed
@@ -94,14 +94,12 @@ class Frame:
                 self.valid[row, : self.size] = 0
                 continue
             column = table.column(name)
-            array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-            if isinstance(array, pa.ChunkedArray):
-                array = array.chunk(0) if array.num_chunks else pa.array([], type=array.type)
+            array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies even one
             self.set_array(row, kind, array, identity)
             if kind is Kind.TEXT:
                 self.texts[name] = array
 
-    def set_array(self, row: int, kind: Kind, array: pa.Array, identity: Identity) -> None:
+    def set_array(self, row: int, kind: Kind, array: pa.Array, identity: Hash) -> None:
         """Write one Arrow array (of the kind's Arrow type) into matrix row `row`."""
         size = len(array)
         target, mask = self.values[row, :size], self.valid[row, :size]

@@ -25,6 +25,9 @@ MAX_EXACT_S = 86_400
 MAX_WINDOW_S = 400 * 86_400
 MAX_BUCKETS = 1_000
 MAX_SCALED = 2**52
+OLDEST_BUCKET = ("whole", "half")
+"""How the oldest bucket of a window, which the window's start cuts, may count."""
+_HALVED = ("count", "sum", "mean")
 _ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z")
 
 
@@ -72,9 +75,9 @@ class FeatureDefinition:
     `id` is permanent and dotted; `key` the event columns whose values together are the key (a null in any gives null);
     `window_s` the window `(as_of - window_s, as_of]` in seconds, None the lifetime; `value` and `where` expressions
     over event columns (never over features); `expression` is for `derived` alone, over features and event columns.
-    `bucket_s` makes a window approximate: whole buckets of that many seconds, the oldest counted whole. `places` and
-    `largest` bound the fixed point of `sum` and `mean`. Events caused by Shoal itself are left out unless
-    `include_shoal`.
+    `bucket_s` makes a window approximate: buckets of that many seconds, the oldest counted `whole` or, for what adds
+    up, by `half` (`oldest_bucket`). `places` and `largest` bound the fixed point of `sum` and `mean`. Events caused by
+    Shoal itself are left out unless `include_shoal`.
     """
 
     id: str
@@ -86,6 +89,7 @@ class FeatureDefinition:
     expression: str | None = None
     include_self: bool | None = None
     bucket_s: int | None = None
+    oldest_bucket: str = "whole"
     half_life_s: float | None = None
     places: int = 0
     largest: float = float(2**40)
@@ -110,6 +114,8 @@ class FeatureDefinition:
                 "self": self.includes_self,
                 "shoal": self.include_shoal,
             }
+            if self.oldest_bucket != "whole":  # named only where it is not the default, so that old hashes stand
+                body["oldest_bucket"] = self.oldest_bucket
             if self.operation == "decayed":
                 body["half_life_s"] = float(self.half_life_s or 0.0)
             if self.operation in ("sum", "mean"):
@@ -156,6 +162,8 @@ def _check_shape(one: FeatureDefinition, operation: Operation) -> list[Problem]:
         for name in ("value", "where", "window_s", "bucket_s", "half_life_s"):
             if getattr(one, name) is not None:
                 wrong("not_for_operation", name, f"a derived feature takes no {name}", hint="only `expression`")
+        if one.oldest_bucket != "whole":
+            wrong("not_for_operation", "oldest_bucket", "a derived feature has no buckets", hint="only `expression`")
         if one.key:
             wrong("not_for_operation", "key", "a derived feature takes no key", hint="only `expression`")
         if not (one.expression or "").strip():
@@ -197,6 +205,15 @@ def _check_window(one: FeatureDefinition, operation: Operation) -> list[Problem]
         elif not isinstance(bucket, int) or bucket < 60 or window % bucket or window // bucket > MAX_BUCKETS:
             wrong("bucket", "bucket_s", f"buckets of {bucket} s in a window of {window} s",
                   f"60 s or more, dividing the window, at most {MAX_BUCKETS} of them")  # fmt: skip
+    if one.oldest_bucket not in OLDEST_BUCKET:
+        near = nearest_name(str(one.oldest_bucket), OLDEST_BUCKET)
+        text = f"{one.id}: the oldest bucket counts {one.oldest_bucket!r}"
+        found.append(
+            Problem("features.oldest_bucket", text, one.origin.at("oldest_bucket"), ", ".join(OLDEST_BUCKET), near)
+        )
+    elif one.oldest_bucket == "half" and (bucket is None or operation.name not in _HALVED):
+        wrong("not_for_operation", "oldest_bucket", "half an oldest bucket is for buckets of count, sum and mean",
+              hint="leave it out: the oldest bucket counts whole")  # fmt: skip
     if operation.name == "decayed":
         half = one.half_life_s
         if half is None or not (math.isfinite(half) and 1.0 <= half <= MAX_WINDOW_S):

@@ -7,7 +7,7 @@ state from it. Words that are addresses are written anew when state is restored;
 
 from __future__ import annotations
 
-DESCRIPTOR_VERSION = 1
+DESCRIPTOR_VERSION = 2
 
 NONE = -(2**63)
 """No moment yet; the mark of a free row."""
@@ -38,6 +38,8 @@ INLINE_CONDS = 13
 (P_BUCKET, P_SPAN, P_HEAD, P_DISTINCT, P_GEN, P_FLOAT) = range(24, 30)
 # of any space: live rows behind the last sweep
 SWEPT = 30
+# of any space: live rows when the tile was looked ahead; unchanged, no event of the tile has made a row
+S_LIVE = 31
 SPACE_WORDS = 32
 KEY_SPACE, WINDOW_PAIRS, LIFE_PAIRS, BUCKET_PAIRS, POOL = range(5)
 ROW_ID, ROW_MARK, ROW_CELLS = 0, 8, 16
@@ -67,6 +69,8 @@ E_COUNT, E_SUM, E_PAIR = range(3)
 (X_COUNT32, X_COUNT64, X_SUM, X_MEAN32, X_MEAN64, X_LAST, X_GAP, X_AGE, X_SEEN, X_SHARE_LIFE, X_SHARE_WINDOW, X_SPEED,
  X_DECAY, X_DEQUE, X_EXTREME, X_DISTINCT, X_DISTINCT_LIFE, X_DISTINCT_BUCKET, X_BCOUNT, X_BSUM,
  X_BMEAN) = range(21)  # fmt: skip
+HALF_OLDEST = 1
+"""In R_E of a read of buckets: the oldest bucket of the window counts by half."""
 
 NODE_BYTES = 32
 N_KEY_AT, N_VALUE_AT, N_SUM_AT, N_NEXT, N_PREV = 0, 8, 16, 24, 28

@@ -102,6 +102,11 @@ class FeatureEngine:
         self._last_seq = -1
         self._now = D.NONE
 
+    @property
+    def now(self) -> int | None:
+        """The `as_of` of the last event or tick; None before the first."""
+        return None if self._now == D.NONE else self._now
+
     def _new_part(
         self, definitions: Sequence[FeatureDefinition], outputs: Sequence[int | None], complete: bool, number: int
     ) -> Part:

@@ -245,6 +245,7 @@ def lay_tables(plan: Plan) -> None:
     words[D.N_LUP], words[D.O_LUP] = len(plan.life_ops), writer.operations(plan.life_ops)
     for before, count, place in ((True, D.N_PRE, D.O_PRE), (False, D.N_POST, D.O_POST)):
         reads = [read for one, read in plan.reads if one.includes_self != before]
+        reads.sort(key=lambda read: read[D.R_SPACE].number)  # a key's row is found once for all its reads
         words[count] = len(reads)
         words[place] = start = writer.block(len(reads) * D.READ_WORDS)
         for k, read in enumerate(reads):

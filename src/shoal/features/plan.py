@@ -214,8 +214,7 @@ class Plan:
         read = getattr(self, f"_plan_{one.operation}")(one, space, cond, value)
         read.update({D.R_OUT: number, D.R_SPACE: space})
         read.setdefault(D.R_VALUE, -1)
-        if one.operation not in ("seen", "share"):
-            read[D.R_E] = -1
+        read.setdefault(D.R_E, -1)
         born = next((BORN[name] for name in one.key if BORN.get(name) in self.columns), None)
         read[D.R_BORN] = self.column(born) if born is not None else -1
         self.reads.append((one, read))
@@ -292,7 +291,7 @@ class Plan:
         cell = self.shared(("bucket", id(space), cond, fixed, bucket, count), make)
         factor = self.values[fixed]["factor"] if fixed >= 0 else 1.0
         return {D.R_CELL: cell, D.R_A: bucket, D.R_B: count, D.R_C: ("float", factor), D.R_D: int(one.places > 0),
-                D.R_VALUE: fixed}  # fmt: skip
+                D.R_E: D.HALF_OLDEST if one.oldest_bucket == "half" else -1, D.R_VALUE: fixed}  # fmt: skip
 
     def _plan_count(self, one: FeatureDefinition, space: Space, cond: int, value: int) -> Word:
         if one.bucket_s is not None:

@@ -2,7 +2,7 @@
 
 Written aside, synced, then renamed, so that a folder of that name is whole or absent. The log's full pieces, which
 never change again, are hard-linked where they are files; the piece being written is copied, so that what comes after a
-snapshot cannot reach into it. Nothing is unpickled. Format `shoal.features`, version 1; addresses are never stored.
+snapshot cannot reach into it. Nothing is unpickled. Format `shoal.features`, version 2; addresses are never stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shoal.features.kernel.table_kernel import rebuild
 from shoal.features.part import Part
 from shoal.features.state import State
 
-FORMAT, VERSION = "shoal.features", 1
+FORMAT, VERSION = "shoal.features", 2
 MANIFEST = "manifest.json"
 _HEADER = (D.NOW, D.BASE, D.HEAD, D.CLAMPED_COUNT, D.DROPPED_PAIRS, D.GENERATION)
 _SPACE = (D.USED, D.FREE, D.LIVE, D.SWEEP)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shoal.features import descriptor as D  # noqa: N812 - a namespace of constants
-from shoal.features.kernel.table_kernel import rebuild
+from shoal.features.kernel.table_kernel import enter_all
+from shoal.features.memory import Memory, zero_words
 from shoal.features.plan import Plan
 
 Bytes = npt.NDArray[np.uint8]
@@ -80,6 +81,7 @@ class State:
         start = int(self.words[D.O_SPACE])
         self.spaces = [start + k * D.SPACE_WORDS for k in range(len(plan.spaces))]
         self.pools = [int(self.words[D.NODES]), int(self.words[D.SKETCHES])]
+        self._memory: dict[int, Memory] = {}
         self.rows: dict[int, Bytes] = {}
         self.tables: dict[int, npt.NDArray[np.int64]] = {}
         self.templates: dict[int, Bytes] = {}
@@ -128,11 +130,14 @@ class State:
         """Give a slab room for `rows` rows in all, and its table the bits it needs."""
         words = self.words
         size, used = int(words[space + D.ROW_BYTES]), int(words[space + D.USED])
-        held: Bytes = np.empty(max(rows, 1) * size + 64, dtype=np.uint8)
-        if space in self.rows:
-            held[: used * size] = self.rows[space][: used * size]
-        self.rows[space] = held
-        words[space + D.ROWS], words[space + D.CAP] = address_of(held), rows
+        wanted = max(rows, 1) * size + 64
+        if space not in self._memory:
+            self._memory[space] = Memory(wanted)
+        memory = self._memory[space]
+        self.rows.pop(space, None)
+        memory.grow(wanted, used * size)
+        self.rows[space] = memory.bytes
+        words[space + D.ROWS], words[space + D.CAP] = address_of(memory.bytes), rows
         if int(words[space + D.KIND]) == D.POOL:
             return
         bits = int(words[space + D.BITS])
@@ -140,9 +145,11 @@ class State:
             return
         while rows > _LOAD * (1 << bits) or bits < 6:
             bits += 1
-        self.tables[space] = np.zeros(1 << bits, dtype=np.int64)
-        words[space + D.TABLE], words[space + D.BITS] = address_of(self.tables[space]), bits
-        rebuild(self.d, space)
+        before, table = self.tables.get(space), zero_words(1 << bits)
+        if before is not None:
+            enter_all(address_of(before), int(words[space + D.BITS]), address_of(table), bits)
+        self.tables[space] = table
+        words[space + D.TABLE], words[space + D.BITS] = address_of(table), bits
 
     def make_room(self) -> None:
         """Grow what the kernel said lacks room."""

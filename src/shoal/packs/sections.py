@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from shoal.errors import InvalidInput, Problem
 from shoal.events.schema import BY_NAME, Kind
-from shoal.features.definitions import OPERATIONS, FeatureDefinition
+from shoal.features.definitions import OLDEST_BUCKET, OPERATIONS, FeatureDefinition
 from shoal.packs.fields import Reader
 from shoal.packs.pack import Attribute, ListDefinition
 from shoal.policy.definitions import ACTIONS, AllowEntry, PlannedAction, Role, Step, ThreatPolicy, Tier
@@ -94,6 +94,7 @@ def make_feature(name: str, one: Reader) -> FeatureDefinition:
         expression=one.optional_text("expression"),
         include_self=one.boolean("include_self", False) if one.has("include_self") else None,
         bucket_s=one.seconds("bucket", None),
+        oldest_bucket=one.choice("oldest_bucket", OLDEST_BUCKET, "whole"),
         half_life_s=None if half_life is None else float(half_life),
         places=one.integer("places", 0, 0, 9),
         largest=one.number("largest", float(2**40), 0, float(2**52)),

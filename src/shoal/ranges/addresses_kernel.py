@@ -45,9 +45,7 @@ def text_buffers(texts: pa.Array) -> tuple[Bytes, Int32s]:
 def plain_texts(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One contiguous `string` array of whatever text array came (chunked, large, dictionary)."""
     if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
-        if isinstance(texts, pa.ChunkedArray):
-            texts = texts.chunk(0) if texts.num_chunks else pa.array([], pa.string())
+        texts = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()  # which copies even one chunk
     return texts if texts.type == pa.string() else texts.cast(pa.string())
 
 

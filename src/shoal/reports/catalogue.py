@@ -130,6 +130,7 @@ def feature_words(feature: FeatureDefinition) -> str:
         parts.append(f"for the same {' and '.join(feature.key)}")
     if feature.window_s is not None:
         bucket = f" in steps of {duration_words(feature.bucket_s)}" if feature.bucket_s else ""
+        bucket += ", the oldest counted by half" if feature.oldest_bucket == "half" else ""
         parts.append(f"within {duration_words(feature.window_s)}{bucket}")
     if feature.half_life_s:
         parts.append(f"by half every {duration_words(feature.half_life_s)}")

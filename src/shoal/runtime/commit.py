@@ -3,8 +3,8 @@
 Order (DESIGN.md section 2): the journal frame is synced already; the decision segment is synced next; then one store
 transaction takes the position, the segment's mark, the ledger's counts, the source's place, the decisions above
 `allow` and the outbox. After a crash nothing is lost and nothing is decided twice. A decision segment holds for every
-event its tier and rule bits, and for decisions at `watch` and above and a stated sample of the rest the feature
-values (`features`: F int64 words, then F validity bytes).
+event its tier and rule bits, and for decisions at `watch` and above, provisional ones and a stated sample of the rest
+the feature values (`features`: F int64 words, then F validity bytes).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shoal.policy.decisions import Bits, Decisions
 from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
-from shoal.runtime.ingest.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, STARTED
+from shoal.runtime.ingest.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, PLACES, STARTED, TICKS
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
@@ -69,11 +69,14 @@ class Committer:
         self.pack_seq: int | None = None
         self._places: dict[str, int] = {}
         self._finished: set[str] = set()
+        self._place_records: dict[str, int] = {}
         for offset in store.read_offsets():
             if offset.partition == "place":
                 self._places[offset.source] = offset.offset
             elif offset.partition == "finished":
                 self._finished.add(offset.source)
+            elif offset.partition == "places":
+                self._place_records[offset.source] = offset.offset
             elif offset.partition == "pack":
                 self.pack_seq = offset.offset
             elif offset.partition == "started" and offset.offset > started:
@@ -83,6 +86,10 @@ class Committer:
     def place_of(self, source: str) -> int | None:
         """How many records of a source were committed; None where it was never started."""
         return self._places.get(source)
+
+    def place_record(self, source: str) -> int | None:
+        """The number of the journal record that tells how far a stream's partitions are; None before the first."""
+        return self._place_records.get(source)
 
     def finished(self, source: str) -> bool:
         """Whether the source was read to its end."""
@@ -98,7 +105,7 @@ class Committer:
     def commit(self, decided: Decided) -> None:
         """Make one group durable. May run in another thread than `prepare`, in the same order."""
         group = decided.group
-        ledger, offsets = self._count(group)
+        ledger, offsets = self._count(group, decided.decisions)
         dead = [_letter(frame.body, self.source) for frame in group.controls if frame.kind in (DEAD, CONFLICT_KIND)]
         decisions: list[DecisionRow] = []
         outbox: list[OutboxRow] = []
@@ -122,7 +129,9 @@ class Committer:
             )
         )
 
-    def _count(self, group: Group) -> tuple[Mapping[str, Mapping[str, int]], list[SourceOffset]]:
+    def _count(
+        self, group: Group, decisions: Decisions | None
+    ) -> tuple[Mapping[str, Mapping[str, int]], list[SourceOffset]]:
         counts: Counter[str] = Counter()
         own: Counter[str] = Counter()
         offsets = []
@@ -130,6 +139,7 @@ class Committer:
             rows = group.events.table.num_rows
             flags = np.asarray(one_chunk(group.events.table, "flags"))
             counts["decided"], counts["read"] = rows, rows
+            counts["deferred"] = int(np.count_nonzero(decisions.provisional)) if decisions is not None else 0
             for name, flag in (("late", Flag.LATE), ("behind", Flag.BEHIND), ("clamped", Flag.CLAMPED)):
                 counts[name] = int(np.count_nonzero(flags & int(flag)))
         if group.duplicates is not None:
@@ -149,9 +159,19 @@ class Committer:
             elif frame.kind == PACKS:
                 self.pack_seq = frame.seq
                 offsets.append(SourceOffset("", "pack", frame.seq))
+            elif frame.kind == PLACES:
+                self._place_records[self.source] = frame.seq
+                offsets.append(SourceOffset(self.source, "places", frame.seq))
+                offsets += [SourceOffset(self.source, f"at:{name}", at) for name, at, *_ in frame.body["partitions"]]
+            elif frame.kind == TICKS:
+                counts["ticks"] += 1
             elif frame.kind == FINISHED:
                 self._finished.add(self.source)
                 offsets.append(SourceOffset(self.source, "finished", frame.seq))
+        for run in group.runs:
+            own["control"] += len(run.seqs)
+            counts[_COUNTED[run.kind]] += len(run.seqs)
+            counts["read"] += len(run.seqs)
         self.totals.counts.update(counts)
         if counts["read"]:
             self._places[self.source] = self._places.get(self.source, 0) + counts["read"]
@@ -182,7 +202,7 @@ def decision_table(outcome: Outcome, sample_one_in: int) -> pa.Table:
     for name, words in (("matched", decisions.matched), ("unknown", decisions.unknown)):
         for word in range(words.shape[1]):
             columns[f"{name}_{word}"] = pa.array(np.ascontiguousarray(words[:, word]))
-    chosen = np.flatnonzero((decisions.tier > 0) | (seq % sample_one_in == 0))
+    chosen = np.flatnonzero((decisions.tier > 0) | decisions.provisional | (seq % sample_one_in == 0))
     columns["features"] = _vectors(outcome, chosen)
     return pa.table(columns)
 
@@ -207,10 +227,8 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
     if not len(hits):
         return [], []
     policy, pack = engine.policy, engine.pack
-    actions: dict[int, list[str]] = {}
     names = [policy.actions[action] for action in planned.action.tolist()]
-    for hit, name in zip(planned.hit.tolist(), names, strict=True):
-        actions.setdefault(hit, []).append(name)
+    actions = _action_texts(planned.hit.tolist(), names)
     outbox = _rows(
         OutboxRow,
         (
@@ -244,7 +262,7 @@ def rows_of(table: pa.Table, decided: Decisions, engine: Engine) -> tuple[list[D
             hits.tier[chosen].tolist(),
             _rule_texts(hits.rules[chosen], [rule.id for rule in pack.rules]),
             [_json.encode(texts).decode() if texts else "[]" for texts in reasons],
-            [_json.encode(actions[k]).decode() if k in actions else "[]" for k in places],
+            [actions.get(k, "[]") for k in places],
             repeat(pack.hash),
         ),
     )
@@ -256,13 +274,22 @@ def _rows(kind: type[Row], columns: tuple[Iterable[Any], ...]) -> list[Row]:
     return list(map(partial(tuple.__new__, kind), zip(*columns, strict=False)))
 
 
+def _action_texts(hits: list[int], names: list[str]) -> dict[int, str]:
+    """The names of the actions that each hit plans, as JSON."""
+    alone = {name: _json.encode([name]).decode() for name in set(names)}
+    texts = dict(zip(hits, map(alone.__getitem__, names), strict=True))
+    if len(texts) < len(hits):  # some plan several
+        several: dict[int, list[str]] = {}
+        for hit, name in zip(hits, names, strict=True):
+            several.setdefault(hit, []).append(name)
+        texts |= {hit: _json.encode(own).decode() for hit, own in several.items() if len(own) > 1}
+    return texts
+
+
 def _rule_texts(bits: Bits, ids: list[str]) -> list[str]:
     """The ids of the rules that each hit matched, as JSON; written once for each combination."""
-    cache: dict[tuple[int, ...], str] = {}
-    texts = []
-    for row, key in enumerate(map(tuple, bits.tolist())):
-        text = cache.get(key)
-        if text is None:
-            text = cache[key] = _json.encode([ids[rule] for rule in rule_indices(bits[row])]).decode()
-        texts.append(text)
-    return texts
+    rows = np.ascontiguousarray(bits)
+    keys = rows.view(f"V{rows.shape[1] * rows.itemsize}").reshape(-1).tolist()
+    first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+    texts = {key: _json.encode([ids[rule] for rule in rule_indices(bits[row])]).decode() for key, row in first.items()}
+    return list(map(texts.__getitem__, keys))

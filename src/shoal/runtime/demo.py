@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shoal.clock import Clock
@@ -23,13 +21,13 @@ from shoal.reports.demo import write_demo
 from shoal.runtime.commit import Totals
 from shoal.runtime.deployment import find_pack, open_deployment
 from shoal.runtime.home import open_home
+from shoal.runtime.judge.evidence import population, touches
 from shoal.runtime.review.attribution import attribute
 from shoal.runtime.review.demopage import demo_page
-from shoal.runtime.review.scoring import DAY_US, Score, Touch, score
+from shoal.runtime.review.scoring import DAY_US, Score, score
 from shoal.runtime.run import Progress, Read, read_source
 from shoal.runtime.warm import warm
 from shoal.simulate import Scenario, simulate, write_world
-from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal
 from shoal.storage.store import Store
 
@@ -87,11 +85,12 @@ def run_demo(
     progress.stage("comparing with the truth")
     labels, truth = pq.read_table(world / "labels.parquet"), pq.read_table(world / "truth.parquet")
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
-        accounts, first, last, events = _population(journal)
-        touches = list(_touches(journal, store))
-        found = score(labels, truth, touches, accounts=accounts, start_us=first, end_us=last)
+        people = population(journal)
+        first, last, events = people.first_us, people.last_us, people.events
+        decided = list(touches(journal, store))
+        found = score(labels, truth, decided, accounts=people.accounts, start_us=first, end_us=last)
         tiers, dead = _tiers(store, events), store.read_dead_counts()
     finally:
         store.close()
@@ -99,10 +98,10 @@ def run_demo(
     page = demo_page(
         scenario.title or scenario.name,
         found,
-        attribute(labels, truth, touches, start_us=first),
+        attribute(labels, truth, decided, start_us=first),
         worst,
         rules,
-        accounts=len(accounts),
+        accounts=len(people.accounts),
         events=events,
         records=read.now,
         seconds=seconds,
@@ -117,36 +116,6 @@ def run_demo(
     totals = deployment.committer.totals
     days = (last - first) / DAY_US
     return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest, path)
-
-
-def _population(journal: Journal) -> tuple[set[str], int, int, int]:
-    accounts: set[str] = set()
-    first, last, events = 2**62, 0, 0
-    for frame in journal.read():
-        if isinstance(frame, EventFrame):
-            table = frame.table
-            events += table.num_rows
-            if "actor" in table.column_names:
-                accounts.update(name for name in pc.unique(table.column("actor")).to_pylist() if name)
-            as_of = table.column("as_of")
-            first, last = min(first, as_of[0].as_py()), max(last, as_of[-1].as_py())
-    return accounts, first, last, events
-
-
-def _touches(journal: Journal, store: Store) -> Iterator[Touch]:
-    rows = store.read_decisions()
-    for start in range(0, len(rows), 50_000):
-        part = rows[start : start + 50_000]
-        seqs = np.unique(np.array([row.seq for row in part], dtype=np.int64))
-        table = journal.rows(seqs, ["account", "actor", "owner"])
-        where = {seq: k for k, seq in enumerate(seqs.tolist())}
-        names = {
-            name: table.column(name).to_pylist() if name in table.column_names else [None] * len(seqs)
-            for name in ("account", "actor", "owner")
-        }
-        for row in part:
-            k = where[row.seq]
-            yield Touch(row, names["account"][k], names["actor"][k], names["owner"][k])
 
 
 def _tiers(store: Store, events: int) -> dict[int, int]:

@@ -8,18 +8,17 @@ usable snapshot and the journal behind it.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
 from shoal.enrich.tables import read_table
-from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError
+from shoal.errors import Corrupt, InvalidInput, Problem
 from shoal.packs import find as packs_find
 from shoal.packs.load import load_pack
 from shoal.packs.pack import Pack
@@ -27,15 +26,20 @@ from shoal.runtime.commit import Committer, Decided
 from shoal.runtime.engine import Engine
 from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import PACKS, Writer
-from shoal.runtime.publish import pack_body, pack_of
+from shoal.runtime.keep import retain as retention
+from shoal.runtime.keep.history import History, Publication
+from shoal.runtime.keep.retain import Cut
+from shoal.runtime.publish import CARRIED, choose_state, pack_body
 from shoal.runtime.review.findings import Findings, find
 from shoal.storage.decisions import DecisionLog, DecisionMark
 from shoal.storage.dedupe import DedupeIndex
-from shoal.storage.frames import ControlFrame, Group
+from shoal.storage.frames import Group
 from shoal.storage.journal import Journal
 from shoal.storage.store import Store
 
-KEPT_SNAPSHOTS = 2
+LARGE_BYTES, BYTES_A_ROW = 64 << 20, 200
+"""A snapshot of more than so many bytes is due only behind so many events that it costs 200 bytes an event, about what
+the journal takes."""
 SNAPSHOT_FROM = 100_000
 """A run that decided at least so many events ends with a snapshot, so that the next one starts within seconds."""
 
@@ -56,7 +60,11 @@ class Deployment:
         default_factory=lambda: defaultdict(float)
     )  # CPU seconds by stage of what this process fed
     _since_snapshot: int = 0
+    _spacing: int = 0
     _facts_since: int = 0
+
+    def __post_init__(self) -> None:
+        self.history = History(self.home, self.journal, self.home.folder / "state", self.notes.append)
 
     @property
     def running(self) -> Engine:
@@ -65,14 +73,30 @@ class Deployment:
             raise InvalidInput(Problem("pack.none", "no pack was published here", hint="name one with --pack"))
         return self.engine
 
-    def publish(self, folder: Path, *, history_complete: bool) -> Pack:
-        """Put the pack in `folder` in force, unless it is already; it then takes over with a warm-up over the
-        journal."""
+    def publish(self, folder: Path, *, history_complete: bool, warm_up: bool | None = None) -> Pack:
+        """Put the pack in `folder` in force, unless it is already.
+
+        `warm_up`: True lets it replay the journal for its state, False takes over what the engine before knows (new
+        features begin as partial), None chooses (`publish.choose_state`).
+        """
         pack = load_pack(folder)
         self.writer.lateness_us = round(pack.settings.lateness_s * 1e6)
-        engine = self.engine
-        if engine is None or engine.pack.hash != pack.hash or engine.history_complete != history_complete:
-            self.process(self.writer.control(PACKS, pack_body(folder, pack, history_complete=history_complete)))
+        engine, body = self.engine, pack_body(folder, pack, history_complete=history_complete)
+        if engine is not None:
+            before = self.history.publication(engine.published).body
+            again = warm_up and before.get("state") == CARRIED
+            if not again and all(before[name] == body[name] for name in ("hash", "history", "files")):
+                return pack
+        body["state"] = choose_state(
+            engine,
+            pack,
+            history_complete=history_complete,
+            records=self.journal.next_seq,
+            dropped=self.journal.first_seq > 0,
+            warm_up_rows=self.home.settings.warm_up_rows,
+            asked=warm_up,
+        )
+        self.process(self.writer.control(PACKS, body))
         return pack
 
     def process(self, group: Group) -> None:
@@ -87,60 +111,26 @@ class Deployment:
         """
         for frame in group.controls:
             if frame.kind == PACKS:
-                self.engine = self.build(frame.body, frame.seq)
+                self.engine = self.history.take_up(Publication(frame.seq, frame.as_of, frame.body), self.engine)
+                if frame.seq >= SNAPSHOT_FROM:
+                    self.snapshot(frame.seq + 1)
         outcome = None
         if group.events is not None:
-            outcome = self.running.decide(group.events.table)
+            outcome = self.running.decide(group.events.table, group.events.ids)
             self._since_snapshot += group.events.table.num_rows
         decided = self.committer.prepare(group, outcome, self.running)
-        if self._since_snapshot >= self.home.settings.snapshot_rows:
+        if self._since_snapshot >= max(self.home.settings.snapshot_rows, self._spacing):
             self.snapshot(group.last_seq + 1)
         return decided
-
-    def build(self, published: Mapping[str, Any], until: int) -> Engine:
-        """An engine of a published pack with the state that the journal's records before `until` give it."""
-        start = self.journal.first_seq
-        engine = self._fresh(published)
-        for path in reversed(self._snapshots("engine-")):
-            if int(path.name.removeprefix("engine-")) <= until:
-                try:
-                    start = engine.restore(path)
-                    break
-                except ShoalError as error:
-                    self.notes.append(f"snapshot {path.name} is not used: {error}")
-                    engine = self._fresh(published)
-        for group in self.journal.read_groups(start, until):
-            if group.events is not None:
-                engine.decide(group.events.table)
-        return engine
-
-    def _fresh(self, published: Mapping[str, Any]) -> Engine:
-        folder = self.home.folder / "state"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        complete = published["history"] == "complete"
-        return Engine(pack_of(published), self.home.identity, history_complete=complete, folder=folder)
-
-    def _snapshots(self, prefix: str) -> list[Path]:
-        if not self.home.snapshots.exists():
-            return []
-        found = [
-            path for path in self.home.snapshots.iterdir() if path.name.startswith(prefix) and path.suffix != ".tmp"
-        ]
-        return sorted(found, key=lambda path: int(path.name.removeprefix(prefix)))
 
     def snapshot(self, position: int) -> None:
         """Write the engine's state down, behind the records below `position`."""
         self._since_snapshot = 0
-        self.home.snapshots.mkdir(exist_ok=True)
-        target = self.home.snapshots / f"engine-{position}"
-        aside = target.with_suffix(".tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
-        self.running.snapshot(aside, position)
-        os.replace(aside, target)
-        for old in self._snapshots("engine-")[:-KEPT_SNAPSHOTS]:
-            shutil.rmtree(old)
+        snapshots = self.history.snapshots
+        saved = snapshots.write_engine(lambda folder: self.running.snapshot(folder, position), position)
+        size = saved.bytes_of_its_own()
+        self._spacing = size // BYTES_A_ROW if size > LARGE_BYTES else 0
+        snapshots.thin(self.journal.first_seq)
 
     def note_facts(self, group: Group) -> None:
         """Called by the writer's thread for each group: now and then writes the fact table down."""
@@ -150,25 +140,26 @@ class Deployment:
 
     def rest(self) -> None:
         """Called when nothing is left to read: behind a long run, writes the state down, so that the next start replays
-        nothing.
+        nothing; and drops what the setting `retention_s` says.
         """
-        if self.committer.totals.events < SNAPSHOT_FROM:
-            return
-        self.snapshot(self.journal.next_seq)
-        self._snapshot_facts(self.journal.next_seq)
+        if self.committer.totals.events >= SNAPSHOT_FROM:
+            self.snapshot(self.journal.next_seq)
+            self._snapshot_facts(self.journal.next_seq)
+        settings = self.home.settings
+        if settings.retention_s:
+            cut = retention.plan(self.journal, settings.retention_s, settings.dedupe_horizon_s)
+            if self.retain(cut):
+                self.notes.append(
+                    f"retention dropped {cut.segments} segments of {cut.records:,} records, up to {self.history.cut()}"
+                )
+
+    def retain(self, cut: Cut, stage: Callable[[str], None] = lambda _: None) -> int:
+        """Drop what a cut of `keep.retain.plan` says; returns how many segments went."""
+        return retention.apply(cut, self.history, self.log, self.writer, stage)
 
     def _snapshot_facts(self, position: int) -> None:
         self._facts_since = 0
-        self.home.snapshots.mkdir(exist_ok=True)
-        target = self.home.snapshots / f"facts-{position}"
-        aside = target.with_suffix(".tmp")
-        with aside.open("wb") as stream:
-            stream.write(self.writer.facts.snapshot())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, target)
-        for old in self._snapshots("facts-")[:-KEPT_SNAPSHOTS]:
-            old.unlink()
+        self.history.snapshots.write_facts(self.writer.facts.snapshot(), position)
 
     def recover(self, progress: Callable[[str], None]) -> None:
         """Bring engine, facts, store and journal to one position."""
@@ -195,24 +186,19 @@ class Deployment:
             self.notes.append(f"{behind:,} journalled records were decided on start")
 
     def _recover_facts(self) -> None:
-        start = self.journal.first_seq
-        for path in reversed(self._snapshots("facts-")):
-            try:
-                self.writer.facts.restore(path.read_bytes())
-                start = int(path.name.removeprefix("facts-"))
-                break
-            except ShoalError as error:
-                self.notes.append(f"snapshot {path.name} is not used: {error}")
-        if start > self.journal.next_seq:
-            raise Corrupt(f"a fact snapshot stands at {start}, ahead of the journal's {self.journal.next_seq}")
+        snapshots = self.history.snapshots
+        for saved in (*snapshots.facts(), *snapshots.engines()):
+            if saved.position > self.journal.next_seq:
+                end = self.journal.next_seq
+                raise Corrupt(f"the snapshot {saved.path.name} stands ahead of the journal, which ends at {end}")
+        start, self.writer.facts = self.history.facts_at_or_before(self.journal.next_seq)
         for group in self.journal.read_groups(start):
             self.writer.follow(group)
 
     def _recover_engine(self, done: int) -> None:
-        seq = self.committer.pack_seq
-        for frame in self.journal.read(seq, seq + 1) if seq is not None else ():
-            if isinstance(frame, ControlFrame):
-                self.engine = self.build(frame.body, done)
+        shutil.rmtree(self.history.place, ignore_errors=True)
+        if self.committer.pack_seq is not None:
+            self.engine = self.history.at(done, self.committer.pack_seq)
 
     def findings(self, top: int, per_threat: int = 0) -> Findings:
         """Subjects with decisions above `allow`, the worst first, with their reasons in words."""
@@ -228,20 +214,21 @@ class Deployment:
 def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None) -> Deployment:
     """Open and recover a deployment for writing. Raises `Temporary` when another process has it open."""
     settings = home.settings
-    journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)
-    try:
+    with ExitStack() as opened:  # what was opened is closed again where a later step fails
+        journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)
+        opened.callback(journal.close)
         tables = [read_table(Path(path)) for path in settings.enrichment]
         dedupe = DedupeIndex.open(journal, horizon_us=round(settings.dedupe_horizon_s * 1e6))
         facts = FactTable(home.identity)
-        store = Store.open(home.store)
+        store = home.open_store()
+        opened.callback(store.close)
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
+        opened.callback(log.close)
         committer = Committer(log, store, sample_one_in=settings.sample_one_in)
         writer = Writer(journal, dedupe, facts, Enricher(tables), home.identity)
         deployment = Deployment(home, journal, store, log, committer, writer)
         deployment.recover(progress)
-    except BaseException:
-        journal.close()
-        raise
+        opened.pop_all()
     return deployment
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shoal.errors import Unsupported
+from shoal.errors import Corrupt, Unsupported
 from shoal.events.attributes import extract
-from shoal.events.identity import Identity
+from shoal.events.identity import BatchIds, Hash, Identity
+from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
+from shoal.features.definitions import FeatureDefinition
 from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
+from shoal.features.snapshot import definition_of, read_manifest
 from shoal.packs.pack import Pack
 from shoal.policy.decisions import Decisions
 from shoal.policy.policy import PolicyEngine
@@ -32,7 +35,7 @@ from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
 from shoal.runtime.columns import one_chunk
 
-SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 1
+SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ class Outcome:
 
 
 class Engine:
-    """One pack, compiled for one deployment's identity."""
+    """One pack, compiled for one deployment's identity.
+
+    `published`: the seq of the record that published the pack. `carried`: definitions of earlier packs whose state the
+    engine takes over from a snapshot and goes on feeding, though the pack may not read them.
+    """
 
     def __init__(
         self,
@@ -62,12 +69,15 @@ class Engine:
         history_complete: bool,
         folder: Path | None = None,
         capacity: int = 32_768,
+        published: int = -1,
+        carried: Sequence[FeatureDefinition] = (),
     ) -> None:
         self.pack = pack
+        self.published = published
         self.identity = identity
         self.history_complete = history_complete
         self.lists: Mapping[str, NamedList] = pack.named_lists()
-        used = used_columns(pack)
+        used = used_columns(pack, carried)
         self.event_layout = Layout.of({name: kind for name, kind in pack.event_columns.items() if name in used})
         self.features = FeatureEngine(
             pack.features,
@@ -84,14 +94,21 @@ class Engine:
         self._frame = Frame.empty(self.layout, capacity)
         self._first_feature = len(self.event_layout.names)
 
-    def decide(self, table: pa.Table) -> Outcome:
-        """Decide a batch of stamped events, in seq order and behind all earlier ones."""
-        return self.decide_columns(self.with_attributes(table))
+    def decide(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
+        """Decide a batch of stamped events, in seq order and behind all earlier ones. `ids`: what has hashed texts of
+        the table already."""
+        return self.decide_columns(self.with_attributes(table), ids)
 
-    def decide_columns(self, table: pa.Table) -> Outcome:
+    def hash_ahead(self, table: pa.Table, ids: BatchIds) -> None:
+        """Hash the texts that `decide` will want, in a thread that is not deciding."""
+        for name, kind in zip(self.event_layout.names, self.event_layout.kinds, strict=True):
+            if kind is Kind.TEXT and name in table.column_names:
+                ids.ids_of(one_chunk(table, name))
+
+    def decide_columns(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
         """The same for a table that has the pack's attributes as columns already."""
         frame = self._frame
-        frame.fill(table, self.identity)
+        frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
         stamps = stamps_of(table)
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
@@ -119,6 +136,7 @@ class Engine:
             "format": SNAPSHOT_FORMAT,
             "version": SNAPSHOT_VERSION,
             "position": position,
+            "published": self.published,
             "pack": self.pack.hash,
             "history_complete": self.history_complete,
         }
@@ -128,17 +146,54 @@ class Engine:
             os.fsync(stream.fileno())
 
     def restore(self, folder: Path) -> int:
-        """Take the state of a snapshot; returns its position. Raises `Unsupported` for another version or pack."""
-        mark: dict[str, Any] = json.loads((folder / "engine.json").read_text(encoding="utf-8"))
-        if (mark.get("format"), mark.get("version")) != (SNAPSHOT_FORMAT, SNAPSHOT_VERSION):
-            raise Unsupported(f"{folder}: {mark.get('format')} version {mark.get('version')}")
-        if mark["pack"] != self.pack.hash:
-            raise Unsupported(f"{folder}: a snapshot of pack {mark['pack']}, not of {self.pack.hash}")
+        """Take the state of a snapshot of this very publication; returns its position. Raises `Unsupported` for
+        another one."""
+        mark = read_mark(folder)
+        if mark["pack"] != self.pack.hash or mark["published"] != self.published:
+            theirs = f"pack {mark['pack']}, published by record {mark['published']}"
+            raise Unsupported(f"{folder}: a snapshot of {theirs}, not of {self.pack.hash}, {self.published}")
         if mark["history_complete"] != self.history_complete:
             raise Unsupported(f"{folder}: a snapshot with another history")
-        self.features.restore(folder / "features")
-        self.policy.restore((folder / "policy.bin").read_bytes())
+        return self._take(folder, mark, new_partial=False)
+
+    def carry(self, folder: Path) -> int:
+        """Take over the state of a snapshot of another pack, as far as it is known here; returns its position.
+
+        Features go on where their definition is the same; new ones begin here, as partial. Evidence and leases go on
+        under the names of rule families, threats and actions.
+        """
+        return self._take(folder, read_mark(folder), new_partial=True)
+
+    def _take(self, folder: Path, mark: Mapping[str, Any], *, new_partial: bool) -> int:
+        self.features.restore(folder / "features", new_partial=new_partial)
+        now = self.features.now
+        for part in self.features.parts:
+            if now is not None and not part.begun:  # at the place of the journal, not at the next event
+                part.begin(now)
+        try:
+            self.policy.restore((folder / "policy.bin").read_bytes())
+        except OSError as error:
+            raise Corrupt(f"{folder}: {error}") from error
         return int(mark["position"])
+
+
+def read_mark(folder: Path) -> dict[str, Any]:
+    """What a snapshot says of itself (`position`, `published`, `pack`, `history_complete`); `Corrupt` or
+    `Unsupported`."""
+    try:
+        mark = json.loads((folder / "engine.json").read_text(encoding="utf-8"))
+        told = (mark["format"], mark["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f"{folder}: no snapshot of an engine: {error}") from error
+    if told != (SNAPSHOT_FORMAT, SNAPSHOT_VERSION):
+        raise Unsupported(f"{folder}: {told[0]} version {told[1]}")
+    return dict(mark)
+
+
+def saved_definitions(folder: Path) -> tuple[FeatureDefinition, ...]:
+    """The definitions whose state a snapshot holds, also those that its own pack did not read any more."""
+    _, manifest = read_manifest(folder / "features")
+    return tuple(definition_of(body) for saved in manifest["parts"] for body in saved["definitions"])
 
 
 def stamps_of(table: pa.Table) -> Stamps:
@@ -153,26 +208,34 @@ def stamps_of(table: pa.Table) -> Stamps:
     return Stamps(shoal=shoal, **numbers)
 
 
-def used_columns(pack: Pack) -> set[str]:
-    """Event columns and attributes that anything in the pack reads."""
-    events = pack.event_columns
-    every = events | dict(pack.feature_kinds)
+def used_columns(pack: Pack, carried: Sequence[FeatureDefinition] = ()) -> set[str]:
+    """Event columns and attributes that anything in the pack reads, or a carried definition."""
+    every = pack.event_columns | dict(pack.feature_kinds)
     lists = frozenset(pack.lists)
-    used: set[str] = set()
-    for definition in pack.features:
-        used.update(definition.key)
-        for text, columns in ((definition.where, events), (definition.value, events), (definition.expression, every)):
-            if text:
-                used |= compile_expression(text, Scope(columns, lists), definition.origin).columns
-        if definition.operation == "speed":
-            used |= {"lat", "lon"}
+    used = columns_read((*pack.features, *carried), pack)
     for rule in pack.rules:
         used |= compile_expression(rule.condition, Scope(every, lists), rule.origin).columns
         used |= {rule.subject, "event_id", "cause"}
         used |= set(placeholders(rule.reason))
     used |= {entry.column for entry in pack.policy.allow}
     used |= {action.on for threat in pack.policy.threats.values() for action in threat.actions if action.on}
-    return used & set(events)
+    return used & set(pack.event_columns)
+
+
+def columns_read(definitions: Sequence[FeatureDefinition], pack: Pack) -> set[str]:
+    """Columns (and features, for derived ones) that these definitions read, in the terms of the pack."""
+    events = pack.event_columns
+    every = events | dict(pack.feature_kinds)
+    lists = frozenset(pack.lists)
+    used: set[str] = set()
+    for definition in definitions:
+        used.update(definition.key)
+        for text, columns in ((definition.where, events), (definition.value, events), (definition.expression, every)):
+            if text:
+                used |= compile_expression(text, Scope(columns, lists), definition.origin).columns
+        if definition.operation == "speed":
+            used |= {"lat", "lon"}
+    return used
 
 
 def placeholders(template: str) -> list[str]:

@@ -5,12 +5,13 @@
     HOME/shoal.toml        settings (optional)
     HOME/journal/          segments, with the duplicates' hash files beside them
     HOME/decisions/        decision segments
-    HOME/store.sqlite      position, ledger, decisions above allow, outbox
-    HOME/snapshots/SEQ/    state of the engine behind the journal's first SEQ records
+    HOME/store.sqlite      position, ledger, decisions above allow, outbox (or a PostgreSQL database: `store_url`)
+    HOME/snapshots/        engine-SEQ and facts-SEQ: state behind the journal's first SEQ records
+    HOME/published/        packs whose record retention dropped from the journal
     HOME/dead-letters.ndjson  the raw bytes of what could not be processed
     HOME/state/            working files of the engine, made anew on start
 
-Knows paths and the key, opens nothing else.
+Knows the places and the key, and opens the store, which alone may lie elsewhere.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from shoal.errors import Corrupt, InvalidInput, Problem, Unsupported, Where
 from shoal.events.identity import KEY_BYTES, Identity
 from shoal.settings import Settings, read_settings
+from shoal.storage.store import Store
 
 FORMAT, VERSION = "shoal.home", 1
 _BEFORE_MARK = {"identity.key", "identity.key.tmp", "shoal.toml", "format.json.tmp"}
@@ -49,14 +51,23 @@ class Home:
         return self.folder / "decisions"
 
     @property
-    def store(self) -> Path:
-        """The SQLite file."""
-        return self.folder / "store.sqlite"
+    def dead_letters(self) -> Path:
+        """The NDJSON file of what could not be processed."""
+        return self.folder / "dead-letters.ndjson"
 
     @property
     def snapshots(self) -> Path:
         """Folder of snapshots."""
         return self.folder / "snapshots"
+
+    def open_store(self, *, read_only: bool = False) -> Store:
+        """Open the store where the settings say: the database of `store_url`, else `store.sqlite` in the folder.
+
+        A relative path in `store_url` is one in the deployment's folder. Raises what `Store.open` raises.
+        """
+        url = self.settings.store_url.get_secret_value()
+        where = url if "://" in url else self.folder / (url or "store.sqlite")
+        return Store.open(where, dead_letters=self.dead_letters, read_only=read_only)
 
 
 def open_home(folder: Path, *, create: bool) -> Home:

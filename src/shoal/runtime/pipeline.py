@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 DEPTH = 3
 
 
-class _Stage(Generic[Item]):
+class Stage(Generic[Item]):
     """An iterable that is consumed ahead of time in a thread."""
 
     def __init__(self, items: Iterable[Item], name: str) -> None:
@@ -64,6 +64,7 @@ class _Stage(Generic[Item]):
             yield item
 
     def close(self) -> None:
+        """Stop the thread and wait for it; what was not consumed is forgotten."""
         self._stop.set()
         self._thread.join()
 
@@ -83,9 +84,9 @@ def feed(
     `done` is called with the number of records of each committed group.
     """
     rows = deployment.home.settings.batch_rows
-    ordered = _Stage(_cut(blocks, skip, rows), "read and decode")
-    groups = _Stage(_written(deployment, ordered, max_time), "write the journal")
-    decided = _Stage(map(deployment.decide, groups), "decide")
+    ordered = Stage(_cut(blocks, skip, rows), "read and decode")
+    groups = Stage(_written(deployment, ordered, max_time), "write the journal")
+    decided = Stage(map(deployment.decide, groups), "decide")
     total, committing = 0, 0.0
     try:
         for one in decided:
@@ -127,4 +128,6 @@ def _written(deployment: Deployment, blocks: Iterable[Ordered], max_time: int | 
         group = deployment.writer.write(block, bound)
         if group is not None:
             deployment.note_facts(group)
+            if group.events is not None and group.events.ids is not None and deployment.engine is not None:
+                deployment.engine.hash_ahead(group.events.table, group.events.ids)
             yield group

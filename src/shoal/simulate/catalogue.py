@@ -14,8 +14,17 @@ TYPES = (
     "mfa.enrolled", "mfa.removed", "app.authorized", "file.uploaded", "file.modified", "file.downloaded",
     "file.renamed", "file.deleted", "folder.shared", "invite.sent", "link.created", "link.visited",
     "link.downloaded", "abuse.reported",
+    "invite.accepted", "app.revoked", "link.stopped", "file.removed", "abuse.resolved",
 )  # fmt: skip
-TYPE = {name: code for code, name in enumerate(TYPES)}
+REACTION_TYPES = ("action.applied",)
+"""Made by the world that reacts only (`simulate.react`)."""
+TYPE = {name: code for code, name in enumerate((*TYPES, *REACTION_TYPES))}
+ACTIONS = (
+    "step_up", "challenge", "revoke_sessions", "revoke_credential", "rate_limit", "stop_link", "stop_sharing",
+    "quarantine_file", "read_only", "suspend", "notify_owner", "revert_contact", "revert_mfa", "revoke_apps",
+    "restore_files", "review", "watch",
+)  # fmt: skip
+"""Enforcement that the world knows; what each does stands in `react.semantics`."""
 
 WORDS: dict[str, tuple[str, ...]] = {
     "method": (
@@ -23,9 +32,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "reason": (
         "bad_password", "unknown_account", "challenge_failed", "challenge_abandoned",
-        "phishing", "malware", "spam", "copyright", "other",
+        "phishing", "malware", "spam", "copyright", "other", "denied", "unavailable",
     ),
-    "outcome": ("success", "failure"),
+    "outcome": ("success", "failure", "upheld", "rejected"),
     "client": ("web", "desktop", "mobile", "api"),
     "permission": (
         "view", "edit", "public", "password", "organisation", "files.read", "files.write", "offline",
@@ -34,12 +43,28 @@ WORDS: dict[str, tuple[str, ...]] = {
         "https://mail.example/", "https://chat.example/", "https://search.example/", "https://forum.example/",
         "https://social.example/", "https://news.example/", "https://wiki.example/",
     ),
+    "cause": ("shoal",),
+    "operation": ACTIONS,
     "app": tuple(f"app-{name}" for name in (
         "calendar", "notes", "scanner", "signer", "backup", "photos", "crm", "mailer", "tasks", "studio", "reader",
         "sheets", "forms", "archive", "bridge", "planner", "player", "translate", "invoice", "timesheet",
+        # from here on those that few people use (`NICHE_APPS`)
+        "pdfmerge", "duplicates", "whiteboard", "thumbnails", "converter", "journal", "receipts", "portfolio",
+        "storyboard", "captions", "mindmap", "albums", "watermark", "resizer", "transcribe", "kanban", "gradebook",
+        "choir", "genealogy", "allotment", "logbook", "minutes", "rota", "quotes", "labels", "maps", "surveys",
+        "badges", "ledger", "stickers",
+        "vault", "inbox", "summary", "lookup", "folderview", "quicksign", "cleanup", "mailmerge", "unzip", "compare",
+        "cvmaker", "filefax", "docview", "speedup", "driveplus", "smartscan", "teamspace", "safelink", "autofill",
+        "pagecount",
     )),
 }  # fmt: skip
 CODE: dict[str, dict[str, int]] = {column: {w: i for i, w in enumerate(words)} for column, words in WORDS.items()}
+
+POPULAR_APPS = 20
+"""Applications before this code are those that most people choose from."""
+NICHE_APPS = tuple(range(POPULAR_APPS, len(WORDS["app"])))
+"""Those that few people use; which of them are malicious differs from world to world."""
+BACKUP_APP = CODE["app"]["app-backup"]
 
 NETWORK_KINDS = ("home", "mobile", "office", "vpn", "hosting")
 
@@ -102,6 +127,14 @@ EXTENSIONS: tuple[tuple[str, float, float, float], ...] = (
     ("js", 0.7, 1e4, 1.2), ("psd", 0.5, 5e7, 1.0), ("docm", 0.2, 9e4, 0.8),
 )  # fmt: skip
 EXT = {row[0]: code for code, row in enumerate(EXTENSIONS)}
+
+ENTROPY: dict[str, tuple[float, float]] = {
+    # bits a byte of ordinary contents: mean, spread. Compressed formats lie near 8, text near 4.5
+    "pdf": (7.6, 0.3), "docx": (7.75, 0.15), "xlsx": (7.7, 0.2), "pptx": (7.85, 0.1), "jpg": (7.9, 0.07),
+    "png": (7.9, 0.08), "heic": (7.95, 0.04), "mp4": (7.96, 0.03), "mov": (7.95, 0.04), "mp3": (7.9, 0.06),
+    "zip": (7.98, 0.02), "txt": (4.6, 0.4), "csv": (4.2, 0.5), "md": (4.7, 0.3), "html": (5.0, 0.3), "exe": (6.4, 0.4),
+    "iso": (7.0, 0.7), "js": (5.1, 0.3), "psd": (6.5, 0.7), "docm": (7.6, 0.2),
+}  # fmt: skip
 
 STEMS = tuple(
     f"{a}{b}"

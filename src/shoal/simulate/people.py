@@ -115,7 +115,7 @@ def signup_times(scenario: Scenario, seed: int) -> Ints:
         rng = generator(seed, "signups", day)
         factor = np.ones(24)
         for happening in scenario.calendar:
-            if happening.kind == "press":
+            if happening.kind in ("press", "product_launch", "referral_campaign"):
                 hours = day * 24 + np.arange(24)
                 inside = (hours >= happening.day * 24) & (hours < (happening.day + happening.days) * 24)
                 factor[inside] *= happening.factor
@@ -197,9 +197,21 @@ def build_people(scenario: Scenario, seed: int) -> People:
         settled=settled,
     )
     people.library[settled:] = 0
+    _telephones(scenario, people)
     names = people.add(np.zeros(max(20, settled // 20), np.int64), home[: max(20, settled // 20)], 0, exists=False)
     people.mistyped = (int(names[0]), int(names[-1]) + 1)
     return people
+
+
+def _telephones(scenario: Scenario, people: People) -> None:
+    """Sign-ups after an article that was read on the way: the first device is a telephone."""
+    phones = np.flatnonzero([c.phone for c in CLIENTS])
+    for happening in scenario.calendar:
+        if happening.kind == "press" and happening.mobile > 0:
+            start = scenario.start + int(happening.day * DAY)
+            new = (people.created >= start) & (people.created < start + int(happening.days * DAY))
+            code = np.flatnonzero(new & (unit(np.arange(people.honest), 41) < happening.mobile))
+            people.family[code, 0] = phones[(mix(code, 42) % np.uint64(len(phones))).astype(np.int64)]
 
 
 def _organisations(scenario: Scenario, rng: np.random.Generator, settled: int, total: int) -> tuple[Ints, Ints]:

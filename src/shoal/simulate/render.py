@@ -17,28 +17,31 @@ from shoal.events.schema import BY_NAME
 from shoal.simulate.addresses import AddressBook
 from shoal.simulate.catalogue import (
     CLIENTS,
+    ENTROPY,
     EXTENSIONS,
     LINK_HOST,
     NETWORK_KINDS,
+    REACTION_TYPES,
     STEMS,
     TYPE,
     TYPES,
     VERSIONS,
     WORDS,
 )
-from shoal.simulate.draws import Bools, Floats, Ints, Words, mix
+from shoal.simulate.draws import Bools, Floats, Ints, Words, mix, unit
 from shoal.simulate.people import People
-from shoal.simulate.rows import Rows, length
+from shoal.simulate.rows import EXTRAS, Rows, extra, length
 
 SOURCE = "simulator"
 _HEX = np.frombuffer("".join(f"{v:02x}" for v in range(256)).encode(), dtype=np.uint16)
 _CONTENT = tuple(TYPE[name] for name in ("file.uploaded", "file.modified", "file.downloaded", "link.downloaded"))
-_LINKED = tuple(TYPE[name] for name in ("link.created", "link.visited", "link.downloaded"))
+_LINKED = tuple(TYPE[name] for name in ("link.created", "link.visited", "link.downloaded", "link.stopped"))
 _NAMED = (
     *_CONTENT,
     TYPE["file.renamed"],
     TYPE["file.deleted"],
     TYPE["link.created"],
+    TYPE["file.removed"],
 )
 _SIZED = (*_CONTENT, TYPE["file.deleted"])
 LIBRARY_BITS = 24
@@ -53,7 +56,8 @@ def _flags(codes: tuple[int, ...]) -> Bools:
 
 
 _IS_CONTENT, _IS_LINKED, _IS_NAMED, _IS_SIZED = (_flags(c) for c in (_CONTENT, _LINKED, _NAMED, _SIZED))
-_IS_CONTENT_OR_CREATED = _flags((*_CONTENT, TYPE["link.created"]))
+_IS_ENTROPY = _flags((TYPE["file.uploaded"], TYPE["file.modified"]))
+_IS_CONTENT_OR_CREATED = _flags((*_CONTENT, TYPE["link.created"], TYPE["file.removed"]))
 
 
 def texts_from(width: int, valid: Bools | None, fill: npt.NDArray[np.uint8], size: int) -> pa.Array:
@@ -109,13 +113,14 @@ def extension_of(file: Ints, seed: int) -> Ints:
 class Renderer:
     """Holds the pools of one world."""
 
-    def __init__(self, people: People, book: AddressBook, suffixes: list[str]) -> None:
+    def __init__(self, people: People, book: AddressBook, suffixes: list[str], entropy_share: float = 0.0) -> None:
+        self.entropy_share = entropy_share
         self.people, self.book, self.seed = people, book, people.seed
         self.suffixes = suffixes
         self.accounts = account_names(people)
         orgs = np.arange(max(len(people.org_size), 1))
         self.orgs = hex_texts("org-", [mix(orgs, self.seed * 8 + 2)], 8)
-        self.types = pa.array(TYPES, pa.string())
+        self.types = pa.array((*TYPES, *REACTION_TYPES), pa.string())
         self.kinds = pa.array(NETWORK_KINDS, pa.string())
         self.countries = pa.array(book.countries, pa.string())
         self.words = {column: pa.array(words, pa.string()) for column, words in WORDS.items()}
@@ -124,6 +129,10 @@ class Renderer:
         self.clients = pa.array([c.client for c in CLIENTS for _ in range(VERSIONS)], pa.string())
         self.domains = pa.array(people.domains, pa.string())
         self.names = pa.array([f"{s}.{e[0]}" for s in STEMS for e in EXTENSIONS], pa.string())
+        self.desktop = np.array([c.client == "desktop" for c in CLIENTS for _ in range(VERSIONS)])
+        mean, spread = (np.array([ENTROPY[e[0]][k] for e in EXTENSIONS])[:, None] for k in (0, 1))
+        bits = np.minimum(mean + spread * _quantiles()[None, :], 16 - mean - spread * _quantiles()[None, :])
+        self.entropy_of = np.round(np.clip(bits, 0.5, 7.99) * 100).astype(np.int64)
         base = np.array([np.log(e[2]) for e in EXTENSIONS])
         sigma = np.array([e[3] for e in EXTENSIONS])
         self.size_of = np.maximum(np.exp(base[:, None] + sigma[:, None] * _quantiles()[None, :]), 16).astype(np.int64)
@@ -143,13 +152,14 @@ class Renderer:
             columns[name] = _taken(self.accounts, part[name])
         self._people_columns(part, columns)
         self._place_columns(part, columns)
-        for name in ("method", "reason", "outcome", "permission", "referrer", "app"):
+        for name in ("method", "reason", "outcome", "permission", "referrer", "app", "cause", "operation"):
             columns[name] = _taken(self.words[name], part[name])
         columns["domain"] = _taken(self.domains, part["domain"])
         self._file_columns(part, columns)
         self._link_columns(part, columns)
         external = part["external"]
         columns["external"] = pa.array(external == 1, mask=external < 0)
+        columns["attributes"] = self._attributes(part)
         kept = {name: column for name, column in columns.items() if column.null_count < size or not size}
         ordered = [name for name in BY_NAME if name in kept]
         return pa.table({name: kept[name] for name in ordered})
@@ -178,13 +188,38 @@ class Renderer:
     def _place_columns(self, part: Rows, columns: dict[str, pa.Array]) -> None:
         book, address = self.book, part["address"]
         columns["ip"] = _taken(book.text, address)
-        columns["country"] = _taken(self.countries, book.country[address])
-        columns["lat"] = pa.array(book.lat[address])
-        columns["lon"] = pa.array(book.lon[address])
-        columns["asn"] = pa.array(book.asn[address])
-        columns["network_kind"] = _taken(self.kinds, book.kind[address])
+        none = address < 0  # the service itself acts, or enforcement of ours
+        some = none if none.any() else None
+        columns["country"] = self.countries.take(pa.array(book.country[address], mask=some))
+        columns["lat"] = pa.array(book.lat[address], mask=some)
+        columns["lon"] = pa.array(book.lon[address], mask=some)
+        columns["asn"] = pa.array(book.asn[address], mask=some)
+        columns["network_kind"] = self.kinds.take(pa.array(book.kind[address], mask=some))
         columns["user_agent"] = _taken(self.agents, part["agent"])
         columns["client"] = _taken(self.clients, part["agent"])
+
+    def _attributes(self, part: Rows) -> pa.Array:
+        """`attributes`: what `extra` says, and the entropy of contents where the client states it."""
+        size, code = length(part), part["extra"].astype(np.int64)
+        if self.entropy_share > 0:
+            of = np.flatnonzero(_IS_ENTROPY[part["type"]] & (part["file"] >= 0))
+            states = self.desktop[part["agent"][of]] & (unit(part["device"][of], 23) < self.entropy_share)
+            code[of[~states]] = -1
+            plain = of[states & (code[of] < 0)]
+            ext = extension_of(part["file"][plain], self.seed)
+            content = self.content_of(part["file"][plain], part["content"][plain])
+            quantile = (mix(content, self.seed * 8 + 24) & np.uint64(4095)).astype(np.int64)
+            code[plain] = extra("entropy", self.entropy_of[ext, quantile])
+        elif (code >= 0).any():
+            code = np.where(_IS_ENTROPY[part["type"]], -1, code)
+        if not (code >= 0).any():
+            return pa.nulls(size, pa.string())
+        known, place = np.unique(code, return_inverse=True)
+        texts = []
+        for value in known.tolist():
+            name, number = EXTRAS[value % len(EXTRAS)], value // len(EXTRAS)
+            texts.append(f'{{"{name}":{number / 100:g}}}' if name == "entropy" else f'{{"{name}":{number}}}')
+        return pa.array(texts, pa.string()).take(pa.array(place.ravel(), mask=code < 0))
 
     def _file_columns(self, part: Rows, columns: dict[str, pa.Array]) -> None:
         kind, file, salt = part["type"], part["file"], self.seed * 8

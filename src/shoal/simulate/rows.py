@@ -43,10 +43,22 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "suffix": ("i4", -1),  # appended extension, code into the world's list
     "resource": ("i8", -1),
     "external": ("i1", -1),
+    "extra": ("i4", -1),  # an attribute and its value, see `extra`
+    "cause": ("i1", -1),
+    "operation": ("i1", -1),  # the action, in action.applied
     "attack": ("i2", -1),  # index of the adversary
     "mark": ("i1", -1),  # code into truth.ALL_KINDS
     "harmful": ("i1", 0),
 }
+
+
+EXTRAS = ("entropy", "bonus_mb")
+"""What `extra` may hold: hundredths of a bit a byte; megabytes."""
+
+
+def extra(name: str, value: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """The code of an attribute with a whole value, for the column `extra`."""
+    return np.asarray(value, dtype=np.int64) * len(EXTRAS) + EXTRAS.index(name)
 
 
 def rows(kind: str | npt.NDArray[Any], time: npt.NDArray[np.int64], **columns: Any) -> Rows:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 TRUTH_LABELS = pa.schema(
     [
-        ("subject_type", pa.string()),  # account, link, ip, file_sha256
+        ("subject_type", pa.string()),  # account, link, ip, file_sha256, app
         ("subject", pa.string()),
         ("kind", pa.string()),  # one of KINDS or BENIGN_KINDS
         ("start", pa.int64()),  # µs UTC, inclusive
@@ -52,9 +52,21 @@ KINDS = (
     "phishing",
     "malware",
     "destruction",
+    "mfa_fatigue",
+    "session_theft",
+    "account_recovery",
+    "app_consent",
+    "insider_exfiltration",
+    "referral_abuse",
+    "quota_abuse",
+    "invite_spam",
+    "report_brigading",
+    "reupload",
 )
-"""Kinds of abuse. Subjects: account_takeover, fake_accounts, destruction → account; credential_stuffing,
-password_spraying → ip; phishing → link and account (the owner); malware → link, account and file_sha256."""
+"""Kinds of abuse. Subjects: account_takeover, fake_accounts, destruction, mfa_fatigue, session_theft, account_recovery,
+insider_exfiltration, referral_abuse, quota_abuse, invite_spam, report_brigading → account; credential_stuffing,
+password_spraying → ip; phishing → link and account (the owner); malware, reupload → link, account and file_sha256;
+app_consent → app and account (the victims)."""
 
 BENIGN_KINDS = (
     "benign_bulk_download",
@@ -64,6 +76,17 @@ BENIGN_KINDS = (
     "benign_office_move",
     "benign_viral_link",
     "benign_false_report",
+    "benign_signup_wave",
+    "benign_renumbering",
+    "benign_shared_device",
+    "benign_migration",
+    "benign_referral",
+    "benign_backup_client",
+    "benign_app_launch",
+    "benign_niche_app",
+    "benign_incident",
+    "benign_repeated_challenge",
+    "benign_right_report",
 )
 """Honest behaviour that a careless rule takes for abuse."""
 

@@ -55,9 +55,10 @@ class World:
         people, homes = self.people, np.zeros(int(self.people.household.max()) + 1, dtype=np.int64)
         homes[people.household] = people.home[: people.honest]
         self.book: AddressBook = build_addresses(scenario, seed, homes, people.org_home, countries)
-        presence = Presence(scenario, people, self.book)
-        self.attacks: Attacks = plan_attacks(scenario, seed, people, self.book, presence)
-        self.renderer = Renderer(people, self.book, self.attacks.suffixes)
+        self.presence = Presence(scenario, people, self.book)
+        """Where people are at home, for adversaries; honest life has its own."""
+        self.attacks: Attacks = plan_attacks(scenario, seed, people, self.book, self.presence)
+        self.renderer = Renderer(people, self.book, self.attacks.suffixes, scenario.activity.entropy_share)
         self._labels: pa.Table | None = None
         self._truth: pa.Table | None = None
 
@@ -65,15 +66,13 @@ class World:
         """Facts, events and truth, a block at a time, in order of delivery. Facts are never late."""
         scenario, honest = self.scenario, HonestWorld(self.scenario, self.seed, self.people, self.book)
         truths: list[pa.Table] = []
-        end = scenario.start + scenario.days * DAY
         carried: list[Rows] = []
-        facts = pa.concat_tables([self._account_facts(0, scenario.start), self._link_facts(honest.old_links)])
+        facts = pa.concat_tables([self.account_facts(0, scenario.start), self.link_facts(honest.old_links)])
         for day in range(scenario.days):
             day_end = scenario.start + (day + 1) * DAY
-            fresh = concat([honest.day(day), self.attacks.between(day_end - DAY, day_end)])
-            fresh = take(fresh, fresh["time"] < end)
-            facts = pa.concat_tables([facts, self._facts_of_day(day_end, fresh)])
-            today = self._deliver(fresh)
+            fresh = self.fresh(honest, day)
+            facts = pa.concat_tables([facts, self.facts_of_day(day_end, fresh)])
+            today = self.deliver(fresh)
             today = {name: np.concatenate([*(part[name] for part in carried), some]) for name, some in today.items()}
             if day + 1 < scenario.days:
                 due = today["deliver"] < day_end
@@ -86,15 +85,21 @@ class World:
                 block = take(today, slice(at, at + self.block_rows))
                 last = at + self.block_rows >= length(today)
                 upto = len(times) if last else int(np.searchsorted(times, block["deliver"][-1], side="right"))
-                part = self._part(block, facts.slice(done, upto - done), times[done:upto])
+                part = self.part(block, facts.slice(done, upto - done), times[done:upto])
                 done = upto
                 truths.append(part.truth)
                 yield part
             facts = facts.slice(done)
         if facts.num_rows:  # a world in which nothing happens has people all the same
-            yield self._part({**concat([]), **_delivery_columns()}, facts, np.asarray(facts["time"]))
+            yield self.part({**concat([]), **delivery_columns()}, facts, np.asarray(facts["time"]))
         self._truth = pa.concat_tables(truths) if truths else TRUTH_EVENTS.empty_table()
-        self._labels = self._label_table(honest)
+        self._labels = self.label_table(honest)
+
+    def fresh(self, honest: HonestWorld, day: int) -> Rows:
+        """What happens on a day, without delivery; days must be asked for in turn."""
+        start = self.scenario.start
+        fresh = concat([honest.day(day), self.attacks.between(start + day * DAY, start + (day + 1) * DAY)])
+        return take(fresh, fresh["time"] < start + self.scenario.days * DAY)
 
     def blocks(self) -> Iterator[pa.Table]:
         """The event tables alone. Rows are in order of delivery (`received`, but for duplicates), which is that of
@@ -105,7 +110,7 @@ class World:
     @property
     def facts(self) -> pa.Table:
         """All facts of accounts, by time of creation; those of links are in the parts."""
-        return self._account_facts(0, self.scenario.start + self.scenario.days * DAY)
+        return self.account_facts(0, self.scenario.start + self.scenario.days * DAY)
 
     def labels(self) -> pa.Table:
         """`TRUTH_LABELS` of the whole world (lives through it once, if it has not been yet)."""
@@ -125,7 +130,7 @@ class World:
             for _ in self.parts():
                 pass
 
-    def _deliver(self, today: Rows) -> Rows:
+    def deliver(self, today: Rows) -> Rows:
         """Adds when each row is received and delivered; doubles some. Chosen by the row's number, so that one row's
         fate does not hang on the others."""
         delivery, number = self.scenario.delivery, today["number"]
@@ -145,7 +150,7 @@ class World:
         again["copy"] = np.ones(len(twice), bool)
         return {name: np.concatenate([column, again[name]]) for name, column in today.items()}
 
-    def _part(self, block: Rows, facts: pa.Table, fact_times: Ints) -> Part:
+    def part(self, block: Rows, facts: pa.Table, fact_times: Ints) -> Part:
         """The part of these rows; each fact stands before the first row delivered at its time or later."""
         events = self.renderer.table(block)
         places = np.searchsorted(block["deliver"], fact_times, side="left").astype(np.int64)
@@ -165,14 +170,14 @@ class World:
         late = int(np.count_nonzero(block["late"] & kept))
         return Part(facts, places, events, truth, int(np.count_nonzero(~kept)), late)
 
-    def _facts_of_day(self, day_end: int, fresh: Rows) -> pa.Table:
+    def facts_of_day(self, day_end: int, fresh: Rows) -> pa.Table:
         """Facts of the accounts and links made on a day, by time."""
         made = np.flatnonzero(fresh["type"] == TYPE["link.created"])
-        links = self._link_facts({name: fresh[name][made] for name in ("time", "link", "owner")})
-        table = pa.concat_tables([self._account_facts(day_end - DAY, day_end), links])
+        links = self.link_facts({name: fresh[name][made] for name in ("time", "link", "owner")})
+        table = pa.concat_tables([self.account_facts(day_end - DAY, day_end), links])
         return table.take(pa.array(np.argsort(np.asarray(table["time"]), kind="stable")))
 
-    def _account_facts(self, start: int, end: int) -> pa.Table:
+    def account_facts(self, start: int, end: int) -> pa.Table:
         """Four facts (three for private persons) of each account made in [start, end) µs, as of its creation."""
         people = self.people
         accounts = np.flatnonzero((people.created >= start) & (people.created < end))
@@ -186,12 +191,14 @@ class World:
         }
         return _facts("account", self.renderer.accounts.take(pa.array(accounts)), values, created)
 
-    def _link_facts(self, links: Rows) -> pa.Table:
+    def link_facts(self, links: Rows) -> pa.Table:
+        """Owner and creation of links (`time`, `link`, `owner`), in their order."""
         created = np.asarray(links["time"], dtype=np.int64)
         values = {"owner": self.renderer.accounts.take(pa.array(links["owner"])), "created": _integers(created)}
         return _facts("link", self.renderer.link_texts(links["link"]), values, created)
 
-    def _label_table(self, honest: HonestWorld) -> pa.Table:
+    def label_table(self, honest: HonestWorld) -> pa.Table:
+        """`TRUTH_LABELS` of what was lived through with `honest`."""
         book, renderer = self.attacks.labels, self.renderer
         honest.labels.rows += book.rows
 
@@ -203,6 +210,8 @@ class World:
                 found = renderer.link_texts(array)
             elif subject_type == "ip":
                 found = self.book.text.take(pa.array(array))
+            elif subject_type == "app":
+                found = renderer.words["app"].take(pa.array(array))
             else:
                 found = renderer.sha_texts(array)
             return [str(text) for text in found.to_pylist()]
@@ -210,7 +219,7 @@ class World:
         return honest.labels.table(texts)
 
 
-def _delivery_columns() -> Rows:
+def delivery_columns() -> Rows:
     """The columns that delivery adds, without rows."""
     none = np.zeros(0, dtype=np.int64)
     return {"received": none, "deliver": none, "copy": none.astype(bool), "late": none.astype(bool)}

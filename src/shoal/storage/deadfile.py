@@ -98,7 +98,7 @@ class DeadFile:
     def erase(self, row: DeadRow, texts: Collection[str]) -> bool:
         """Overwrite a letter that mentions one of the texts; whether it did."""
         raw = self.raw(row)
-        if raw is None or not any(form in raw for text in texts for form in _forms(text)):
+        if raw is None or not any(form.encode() in raw for text in texts for form in forms_of(text)):
             return False
         blank = b'{"erased":true}'.ljust(row.file_length - 1) + b"\n"
         handle = os.open(self.path, os.O_RDWR)
@@ -110,8 +110,9 @@ class DeadFile:
         return True
 
 
-def _forms(text: str) -> set[bytes]:
-    return {text.encode(), *(json.dumps(text, ensure_ascii=flag)[1:-1].encode() for flag in (False, True))}
+def forms_of(text: str) -> set[str]:
+    """How a text may stand in a JSON text: as it is, or escaped."""
+    return {text, *(json.dumps(text, ensure_ascii=flag)[1:-1] for flag in (False, True))}
 
 
 def _line(letter: RawDeadLetter) -> bytes:

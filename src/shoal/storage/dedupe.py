@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -335,10 +336,10 @@ def body_hashes(table: pa.Table, identity: Identity, leave_out: Sequence[str] = 
         spec = BY_NAME.get(name)
         if spec is None or spec.role in (Role.STAMP, Role.FACT) or not table.num_rows:
             continue
-        column = table.column(name).combine_chunks()
+        column = _one_array(table.column(name))
         if column.null_count == len(column):
             continue
-        key = np.uint64(identity.id_of(f"body.{name}") & 0xFFFFFFFFFFFFFFFF)
+        key = _column_key(identity, name)
         valid = np.zeros(0, dtype=np.uint8)
         if column.null_count:
             valid = np.asarray(column.is_valid()).astype(np.uint8)
@@ -355,6 +356,16 @@ def body_hashes(table: pa.Table, identity: Identity, leave_out: Sequence[str] = 
             wide = values.astype(np.int64) if spec.kind is Kind.BOOL else values
             kernel.mix_numbers(wide.view(np.uint64), valid, key, out)
     return out.view(np.int64)
+
+
+@lru_cache(maxsize=1024)
+def _column_key(identity: Identity, name: str) -> np.uint64:
+    return np.uint64(identity.id_of(f"body.{name}") & 0xFFFFFFFFFFFFFFFF)
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array, without a copy where it has one chunk."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 _BLANK = np.zeros(1, dtype=np.uint8)

@@ -28,7 +28,7 @@ from shoal.events.schema import check_table
 from shoal.storage import frames as codec
 from shoal.storage import report, sealing
 from shoal.storage.catalog import SUFFIX, Dropped, Segment, SegmentLoad, Unit, load_segments
-from shoal.storage.frames import ControlFrame, Frame, Group, Int64s
+from shoal.storage.frames import ControlFrame, ControlRun, Frame, Group, Int64s
 from shoal.storage.segments import AcknowledgedMark, Cut, EncodedFrame, FolderLock, SegmentWriter
 
 __all__ = ["CUTTING_KINDS", "Cut", "Journal", "Position", "SegmentLoad"]
@@ -57,18 +57,23 @@ class _OpenGroup:
         self.frames: list[EncodedFrame] = []
         self.seqs: list[Int64s] = []
         self.as_ofs: list[tuple[Int64s, Int64s]] = []
-        self.controls: list[ControlFrame] = []
+        self.controls: list[ControlFrame | ControlRun] = []
         self.parts: list[bytes] = []
 
     def close(self) -> tuple[int, int | None]:
         """Check that the seqs have no gap and as_of never goes back; returns (next seq, largest as_of)."""
         if self.controls:
-            order = sorted(range(len(self.controls)), key=lambda i: self.controls[i].seq)
+            order = sorted(range(len(self.controls)), key=lambda i: self.controls[i].first_seq)
             records = [self.controls[i] for i in order]
             self.frames.append(codec.encode_controls(records, [self.parts[i] for i in order]))
-            seqs = np.array([record.seq for record in records], dtype=np.int64)
-            self.seqs.append(seqs)
-            self.as_ofs.append((seqs, np.array([record.as_of for record in records], dtype=np.int64)))
+            single = [record for record in records if isinstance(record, ControlFrame)]
+            if single:
+                seqs = np.array([record.seq for record in single], dtype=np.int64)
+                self.seqs.append(seqs)
+                self.as_ofs.append((seqs, np.array([record.as_of for record in single], dtype=np.int64)))
+            for run in (record for record in records if isinstance(record, ControlRun)):
+                self.seqs.append(run.seqs)
+                self.as_ofs.append((run.seqs, run.as_ofs))
             self.controls, self.parts = [], []
         problems = self._problems()
         if problems:
@@ -248,6 +253,26 @@ class Journal:
         part = codec.encode_control(record, self._codec)
         with self._state:
             self._group.controls.append(record)
+            self._group.parts.append(part)
+
+    def append_run(self, kind: str, seqs: Int64s, as_ofs: Int64s, table: pa.Table) -> None:
+        """Add control records of one kind that have bodies of the same shape: record i has `seqs[i]` (ascending; other
+        records may stand between), `as_ofs[i]` and row i of `table` for its body. One entry on disk, for the price of
+        a few records. Kinds that cut a batch are appended singly. Raises `InvalidInput`."""
+        self._check_open()
+        if not _KIND_NAME.fullmatch(kind) or kind in CUTTING_KINDS:
+            raise InvalidInput(Problem("journal.control_kind", f"control kind {kind!r}", allowed=_KIND_NAME.pattern))
+        taken = [name for name in ("seq", "as_of") if name in table.column_names]
+        if taken or seqs.shape != as_ofs.shape or seqs.shape != (table.num_rows,):
+            message = f"{len(seqs)} seqs, {len(as_ofs)} as_ofs, {table.num_rows} bodies with the columns {taken}"
+            raise InvalidInput(Problem("journal.run", message, allowed="one each, without columns seq and as_of"))
+        if len(seqs) == 0:
+            return
+        self._check_ascending(seqs)
+        run = ControlRun(kind, seqs.astype(np.int64), as_ofs.astype(np.int64), table)
+        part = codec.encode_run(run, self._codec)
+        with self._state:
+            self._group.controls.append(run)
             self._group.parts.append(part)
 
     def end_group(self) -> int:

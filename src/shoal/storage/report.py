@@ -17,7 +17,7 @@ from shoal.errors import Problem, ShoalError, Where
 from shoal.storage import frames as codec
 from shoal.storage import ids
 from shoal.storage.catalog import Segment
-from shoal.storage.frames import CONTROLS, DUPLICATES, EVENTS, ControlFrame, DuplicateFrame, EventFrame
+from shoal.storage.frames import CONTROLS, DUPLICATES, EVENTS, ControlRun, DuplicateFrame, EventFrame
 from shoal.storage.segments import NO_TIME_HIGH, NO_TIME_LOW, Cut, FrameHead
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def stats(journal: Journal) -> Stats:
         if controls:
             with segment.reader() as reader:
                 for head in [h for h in _heads(reader.segment) if h.kind == CONTROLS]:
-                    kinds.update(record.kind for record in codec.decode_controls(reader.payload(head)))
+                    for record in codec.decode_controls(reader.payload(head)):
+                        kinds[record.kind] += len(record.seqs) if isinstance(record, ControlRun) else 1
     size = sum(segment.length for segment in journal.segments)
     return Stats(
         segments=len(journal.segments),
@@ -155,14 +156,17 @@ class _Check:
                     own = frame.seqs
                     if np.any(frame.originals >= own):
                         self.wrong("duplicate_order", "a duplicate repeats a record behind it", segment, head)
+                elif isinstance(frame, ControlRun):
+                    own = frame.seqs
+                    stamps.append(frame.as_ofs)
+                    at.append(own)
                 else:
                     own = np.array([frame.seq], dtype=np.int64)
                     stamps.append(np.array([frame.as_of], dtype=np.int64))
                     at.append(own)
                 seqs.append(own)
                 count += len(own)
-            ends = [f.seq if isinstance(f, ControlFrame) else None for f in decoded]
-            first = int(seqs[-len(decoded)][0]) if decoded and ends[0] is None else (ends[0] if decoded else None)
+            first = min((int(own[0]) for own in seqs[len(seqs) - len(decoded) :] if len(own)), default=None)
             if count != head.rows or first != head.first_seq:
                 self.wrong("head", f"the head tells {head.rows} rows from {head.first_seq}", segment, head)
         every = np.sort(np.concatenate(seqs))

@@ -26,7 +26,7 @@ from shoal.events.schema import ENTITY_COLUMNS, SCHEMA_VERSION, Flag
 from shoal.storage import frames as codec
 from shoal.storage import ids
 from shoal.storage.catalog import FORMAT, Reader, Segment, Unit, identity_check, load_segment
-from shoal.storage.frames import CONTROLS, DUPLICATES, EVENTS, ControlFrame, EventFrame, Int64s
+from shoal.storage.frames import CONTROLS, DUPLICATES, EVENTS, ControlFrame, ControlRun, EventFrame, Int64s
 from shoal.storage.segments import HEADER_BYTES, EncodedFrame, FrameHead, pack_header, sync_folder
 
 TARGET_ROWS = 8192
@@ -131,10 +131,20 @@ def encode_group(group: codec.Group, compression: pa.Codec | None) -> list[Encod
         frames.append(codec.encode_events(group.events.table, group.events.bodies, compression))
     if group.duplicates:
         frames.append(codec.encode_duplicates(group.duplicates.seqs, group.duplicates.originals))
-    if group.controls:
-        parts = [codec.encode_control(record, compression) for record in group.controls]
-        frames.append(codec.encode_controls(group.controls, parts))
+    if group.controls or group.runs:
+        frames.append(_encode_controls([*group.controls, *group.runs], compression))
     return sorted(frames, key=lambda frame: (frame.head.first_seq, frame.head.kind))
+
+
+def _encode_controls(records: Sequence[ControlFrame | ControlRun], compression: pa.Codec | None) -> EncodedFrame:
+    ordered = sorted(records, key=lambda record: record.first_seq)
+    parts = [
+        codec.encode_run(record, compression)
+        if isinstance(record, ControlRun)
+        else codec.encode_control(record, compression)
+        for record in ordered
+    ]
+    return codec.encode_controls(ordered, parts)
 
 
 def remove(segments: Sequence[Segment]) -> None:
@@ -192,7 +202,7 @@ def _erase_frame(head: FrameHead, payload: bytes, eraser: _Eraser, compression: 
         before = eraser.controls
         records = [eraser.control(record) for record in codec.decode_controls(payload)]
         if eraser.controls > before:
-            return codec.encode_controls(records, [codec.encode_control(record, compression) for record in records])
+            return _encode_controls(records, compression)
     else:
         assert head.kind == DUPLICATES
     return EncodedFrame(head, payload)
@@ -253,8 +263,17 @@ class _Eraser:
                 mentions |= _matches(column, rf"(?:^|[^0-9A-Za-z_]){re.escape(form)}(?:[^0-9A-Za-z_]|$)")
         return mentions
 
-    def control(self, record: ControlFrame) -> ControlFrame:
-        """A control record without the texts: whole texts in its body, and in its Arrow tables."""
+    def control(self, record: ControlFrame | ControlRun) -> ControlFrame | ControlRun:
+        """A control record without the texts: whole texts in its body, and in its Arrow tables; a run likewise."""
+        if isinstance(record, ControlRun):
+            table, hit = record.table, np.zeros(len(record.seqs), dtype=np.bool_)
+            for i, name in enumerate(table.column_names):
+                if table.schema.field(i).type == pa.string():
+                    column, found = self._replace(table.column(i))
+                    if found is not None:
+                        table, hit = table.set_column(i, name, column), hit | found
+            self.controls += int(hit.sum())
+            return ControlRun(record.kind, record.seqs, record.as_ofs, table) if hit.any() else record
         body, changed = self._value(record.body)
         self.controls += changed
         return ControlFrame(record.seq, record.as_of, record.kind, body) if changed else record

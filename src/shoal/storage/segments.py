@@ -328,9 +328,9 @@ def _write_all(handle: int, parts: list[bytes | memoryview], offset: int) -> Non
 class FolderLock:
     """The one writer's lock on a folder; falls with the process, however that ends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "writer.lock") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "writer.lock").open("a+")
+        self._file = (folder / name).open("a+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -1,7 +1,7 @@
 """The relational store: what one batch changes, in one transaction.
 
 The journal position, the mark of the decision log, source offsets, ledger counts, decisions above `allow`, the outbox
-and the dead letters. SQLAlchemy Core 2 over SQLite (WAL, synchronous=FULL); the statements are the same for PostgreSQL.
+and the dead letters. SQLAlchemy Core 2 over SQLite or PostgreSQL; what they do differently is in `storage.engines`.
 The hot inserts go through the driver's own executemany. Dead letters' raw bytes stand in an NDJSON file beside the
 database, whose length belongs to the transaction. One process commits; others may read.
 """
@@ -12,23 +12,29 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from shoal.errors import Corrupt, InvalidInput, Permanent, Problem, Temporary, Unsupported, nearest_name
+from shoal.errors import Corrupt, InvalidInput, Permanent, Problem, nearest_name
 from shoal.events.identity import Identity
-from shoal.storage.deadfile import DeadFile, DeadRow, RawDeadLetter
+from shoal.storage.deadfile import DeadFile, DeadRow, RawDeadLetter, forms_of
+from shoal.storage.engines.connect import Place, engine_of, migrate, place_of
+from shoal.storage.engines.failures import told_as_ours
+from shoal.storage.engines.locks import Writer
+from shoal.storage.engines.statements import Statement
+from shoal.storage.engines.texts import StoredText
 from shoal.storage.migrations import tables
 
 LEDGER_COUNTS = (
     "read", "decided", "duplicate", "dead_lettered", "conflict", "facts", "labels", "control", "late", "behind",
-    "clamped", "deferred",
+    "clamped", "deferred", "ticks",
 )  # fmt: skip
 """read = decided + duplicate + dead_lettered + facts + labels; conflict is part of dead_lettered; late, behind,
-clamped and deferred are part of decided; control counts journal control records (of any source, "" for our own)."""
+clamped and deferred are part of decided; control counts journal control records (of any source, "" for our own), ticks
+those of an idle stream."""
+
+_PARTS = (("conflict", "dead_lettered"), *((name, "decided") for name in ("late", "behind", "clamped", "deferred")))
 
 OUTBOX_STATES = ("planned", "taken", "done", "failed", "cancelled")
 
@@ -120,17 +126,21 @@ class JournalCounts(Protocol):
 class Store:
     """The store of one deployment. See the module."""
 
-    def __init__(self, engine: sa.Engine, dead: DeadFile, *, read_only: bool) -> None:
+    def __init__(self, engine: sa.Engine, place: Place, dead: DeadFile, writer: Writer | None) -> None:
         """Use `Store.open`."""
-        self._engine, self._dead, self.read_only = engine, dead, read_only
-        self._write = engine.execution_options(shoal_write=True)
-        self._insert_decisions = _Statement(engine, tables.decisions)
-        self._insert_outbox = _Statement(engine, tables.outbox)
-        self._add_ledger = _Statement(engine, tables.ledger, ("source", "name"), add=True)
-        self._add_dead_counts = _Statement(engine, tables.dead_counts, ("source", "reason"), add=True)
-        self._set_offsets = _Statement(engine, tables.source_offsets, ("source", "partition"))
-        self._set_position = _Statement(engine, tables.position, ("id",))
+        self._engine, self._shown, self._dead, self._writer = engine, place.shown, dead, writer
+        self._insert_decisions = Statement(engine, tables.decisions)
+        self._insert_outbox = Statement(engine, tables.outbox)
+        self._add_ledger = Statement(engine, tables.ledger, ("source", "name"), add=True)
+        self._add_dead_counts = Statement(engine, tables.dead_counts, ("source", "reason"), add=True)
+        self._set_offsets = Statement(engine, tables.source_offsets, ("source", "partition"))
+        self._set_position = Statement(engine, tables.position, ("id",))
         self._position_text = str(sa.select(tables.position).compile(dialect=engine.dialect))
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this one only reads."""
+        return self._writer is None
 
     @classmethod
     def open(
@@ -144,24 +154,35 @@ class Store:
     ) -> Store:
         """Open or create; brings the schema to this release (a read-only one must have it).
 
-        `where`: a path (SQLite there) or a database URL; `dead_letters`: their NDJSON file, by default beside the
-        database. Of dead letters at most `max_dead_rows` rows and `max_dead_bytes` are kept; all are counted. Raises
-        `Unsupported` for a schema of a later release, `Corrupt` when the file is no database.
+        `where`: a path (SQLite there) or a database URL (`postgresql://…` needs the extra `postgres`); `dead_letters`:
+        their NDJSON file, by default beside a database file. Of dead letters at most `max_dead_rows` rows and
+        `max_dead_bytes` are kept; all are counted. Raises `Unsupported` for a schema of a later release, `Corrupt` when
+        the file is no database, `Temporary` while another process writes this store or the server is away,
+        `MissingExtra` without the driver. No message shows a password.
         """
-        url, file = _where(where)
-        beside = dead_letters or (file.with_name("dead-letters.ndjson") if file else None)
+        place = place_of(where)
+        beside = dead_letters or (place.file.with_name("dead-letters.ndjson") if place.file else None)
         if beside is None:
             raise InvalidInput(Problem("store.dead_letters", "a store by URL needs a path for its dead letters"))
-        if file is not None:
-            if read_only and not file.exists():
-                raise InvalidInput(Problem("store.missing", f"there is no store at {file}"))
-            file.parent.mkdir(parents=True, exist_ok=True)
-        engine = _engine(url)
+        if place.file is not None:
+            if read_only and not place.file.exists():
+                raise InvalidInput(Problem("store.missing", f"there is no store at {place.file}"))
+            place.file.parent.mkdir(parents=True, exist_ok=True)
+        engine = engine_of(place)
+        writer = None
         try:
-            with _errors(str(where)):
-                _migrate(engine, read_only=read_only)
-            return cls(engine, DeadFile(beside, max_dead_rows, max_dead_bytes), read_only=read_only)
+            with told_as_ours(place.shown):
+                if read_only:
+                    with engine.begin() as connection:
+                        migrate(connection, read_only=True)
+                else:
+                    writer = Writer(engine, place)
+                    with writer.begin() as connection:
+                        migrate(connection, read_only=False)
+            return cls(engine, place, DeadFile(beside, max_dead_rows, max_dead_bytes), writer)
         except BaseException:
+            if writer is not None:
+                writer.close()
             engine.dispose()
             raise
 
@@ -173,11 +194,20 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database."""
+        if self._writer is not None:
+            self._writer.close()
         self._engine.dispose()
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _errors(str(self._engine.url)), self._engine.connect() as connection:
+        with told_as_ours(self._shown), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        if self._writer is None:
+            raise Permanent("the store is open read-only")
+        with told_as_ours(self._shown), self._writer.begin() as connection:
             yield connection
 
     def position(self) -> StorePosition | None:
@@ -201,12 +231,10 @@ class Store:
         Raises `InvalidInput` (all problems) for a batch that does not follow the last one or has unknown counts or
         states, `Permanent` for an outbox entry that is there already, `Temporary` when the database is busy or full.
         """
-        if self.read_only:
-            raise Permanent("the store is open read-only")
         problems = _batch_problems(batch)
         if problems:
             raise InvalidInput(problems)
-        with _errors(str(self._engine.url)), self._write.begin() as connection:
+        with self._writing() as connection:
             row = connection.exec_driver_sql(self._position_text).one_or_none()
             at = row.next_seq if row else 0
             if at != batch.from_seq:
@@ -266,7 +294,9 @@ class Store:
     ) -> list[DecisionRow]:
         """Decisions above `allow`, by seq and in the order committed; fast by seq range or by subject."""
         table = tables.decisions
-        query = sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision)
+        query = (
+            sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision, tables.ROW_NUMBER)
+        )
         if subject_type is not None:
             query = query.where(table.c.subject_type == subject_type)
         if subject_id is not None:
@@ -329,7 +359,7 @@ class Store:
             compare("read", f"source {source!r}: records read, and what became of them", of["read"], told)
             listed = sum(dead.get(source, {}).values())
             compare("dead", f"source {source!r}: dead-lettered, and dead letters", of["dead_lettered"], listed)
-            for part, whole in (("conflict", "dead_lettered"), *((p, "decided") for p in LEDGER_COUNTS[8:])):
+            for part, whole in _PARTS:
                 if of[part] > of[whole]:
                     message = f"source {source!r}: {part} is {of[part]}, more than the {of[whole]} {whole}"
                     problems.append(Problem("ledger.part", message))
@@ -356,7 +386,7 @@ class Store:
         if state not in OUTBOX_STATES:
             raise InvalidInput(_state_problem(state))
         table, changed = tables.outbox, 0
-        with _errors(str(self._engine.url)), self._write.begin() as connection:
+        with self._writing() as connection:
             for subject_type, subject_id, action, seq in keys:
                 which = sa.and_(
                     table.c.subject_type == subject_type, table.c.subject_id == subject_id, table.c.action == action,
@@ -371,108 +401,28 @@ class Store:
         A subject becomes its erased form, whose id is the same; reasons and bodies that mention a text become `null`.
         """
         changed = 0
-        with _errors(str(self._engine.url)), self._write.begin() as connection:
+        with self._writing() as connection:
             for text in texts:
                 for table, column in (
                     (tables.decisions, tables.decisions.c.reasons),
                     (tables.outbox, tables.outbox.c.body),
                 ):
-                    named = sa.or_(table.c.subject == text, column.contains(text, autoescape=True))
+                    named = sa.or_(table.c.subject == text, self._mentions(column, [text]))
                     subject = sa.case((table.c.subject == text, identity.erased(text)), else_=table.c.subject)
                     values = {"subject": subject, column.name: "null"}
                     changed += connection.execute(sa.update(table).where(named).values(values)).rowcount
             connection.execute(
                 sa.update(tables.dead_letters)
-                .where(sa.or_(sa.false(), *(tables.dead_letters.c.detail.contains(t, autoescape=True) for t in texts)))
+                .where(self._mentions(tables.dead_letters.c.detail, texts))
                 .values(detail="")
             )
         return changed + sum(self._dead.erase(row, texts) for row in self.read_dead())
 
-
-def _where(where: str | Path) -> tuple[sa.URL, Path | None]:
-    if isinstance(where, str) and "://" in where:
-        try:
-            url = sa.make_url(where)
-        except sa.exc.ArgumentError as error:
-            raise InvalidInput(Problem("store.url", "this is no database URL")) from error
-        if url.get_backend_name() != "sqlite":
-            raise Unsupported(f"store on {url.get_backend_name()}: this release has SQLite alone")
-        return url, Path(url.database) if url.database else None
-    return sa.URL.create("sqlite", database=str(where)), Path(where)
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": 30.0})
-
-    @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, so that reads stand in the transaction too
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "cache_size=-65536"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def begun(connection: sa.Connection) -> None:
-        write = connection.get_execution_options().get("shoal_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _migrate(engine: sa.Engine, *, read_only: bool) -> None:
-    with engine.connect() as connection:
-        known = sa.inspect(connection).has_table("alembic_version")
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if known else None
-    if found == tables.HEAD:
-        return
-    if found is not None and str(found) > tables.HEAD:
-        raise Unsupported(f"the store has schema {found}; this release knows up to {tables.HEAD}")
-    if read_only:
-        raise Unsupported(f"the store has schema {found}; open it once for writing to bring it to {tables.HEAD}")
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    with engine.execution_options(shoal_write=True).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-@contextmanager
-def _errors(where: str) -> Iterator[None]:
-    """Database errors as ours. Values are never shown: they may be personal."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise Permanent(f"{where}: an entry is there already, or lacks a value: {error.orig}") from None
-    except OperationalError as error:
-        raise Temporary(f"{where}: {error.orig}") from None
-    except DBAPIError as error:
-        raise Corrupt(f"{where}: {error.orig}") from None
-
-
-class _Statement:
-    """An insert (or, given `keys`, an upsert that sets or adds the last columns) run by the driver's executemany."""
-
-    def __init__(self, engine: sa.Engine, table: sa.Table, keys: tuple[str, ...] = (), *, add: bool = False) -> None:
-        insert = postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
-        if keys:
-            others = [column for column in table.c if column.name not in keys]
-            new = {c.name: (c + insert.excluded[c.name]) if add else insert.excluded[c.name] for c in others}
-            insert = insert.on_conflict_do_update(index_elements=list(keys), set_=new)
-        compiled = insert.compile(dialect=engine.dialect)
-        self._text = str(compiled)
-        self._names = None if compiled.positional else tuple(table.c.keys())
-
-    def run(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows whose values stand in the order of the table's columns."""
-        if not rows:
-            return
-        if self._names is None:  # plain tuples: SQLite binds them a fifth faster than named ones
-            connection.exec_driver_sql(self._text, list(map(tuple, rows)))
-        else:
-            connection.exec_driver_sql(self._text, [dict(zip(self._names, row, strict=True)) for row in rows])
+    def _mentions(self, column: sa.Column[str], texts: Collection[str]) -> sa.ColumnElement[bool]:
+        """Whether a text stands in the column; unlike LIKE, which SQLite compares without case, alike on both."""
+        find = sa.func.strpos if self._engine.dialect.name == "postgresql" else sa.func.instr
+        forms = sorted({form for text in texts for form in forms_of(text) if form})
+        return sa.or_(sa.false(), *(find(column, sa.literal(form, StoredText())) > 0 for form in forms))
 
 
 def _state_problem(state: str) -> Problem:

@@ -17,9 +17,9 @@ import orjson
 import pyarrow as pa
 
 from shoal.events.decode import Decoded, event_table, splice
-from shoal.events.formats.cloudtrail_plain import COLUMN_NAMES, Identities, read_plain
+from shoal.events.formats.cloudtrail_plain import Identities, PlainRecords
 from shoal.events.formats.mapping import Mapping, Reach, Record, Values, keep_rows, overlay, pick, read_times, require
-from shoal.events.formats.records import Intake, split_lines
+from shoal.events.formats.records import Intake, each_line
 from shoal.events.formats.tables.cloudtrail import (
     ACL_PATHS,
     BY_OPERATION,
@@ -55,52 +55,41 @@ class CloudTrailDecoder:
 
     def decode(self, block: bytes, offset: int) -> Decoded:
         """Decode a block of lines; see `Decoder`. Each of the `Records` of a line counts as one record read."""
-        lines = split_lines(block)
-        if b'"Records"' in block:
-            lines = _expand(lines)
         intake = Intake(self._source, self._partition)
+        plain = PlainRecords(_identities, _plain)
+        place = offset
+        for line in each_line(block):
+            if not self._general_only and plain.add(line, place):
+                place += 1
+                continue
+            for record in _expand(line):
+                if self._general_only or record is line or not plain.add(record, place):
+                    intake.read([record], place)
+                place += 1
+        general = decode_records(intake, place - offset)
         if self._general_only:
-            intake.read(lines, offset)
-            return decode_records(intake, len(lines))
-        rows: list[tuple[Any, ...]] = []
-        places: list[int] = []
-        for place, line in enumerate(lines, start=offset):
-            row = read_plain(line, _identities, _plain)
-            if row is None:
-                intake.read([line], place)
-            else:
-                rows.append(row)
-                places.append(place)
-        general = decode_records(intake, len(lines))
-        events = splice(self._plain_events(rows, places), np.array(places, dtype=np.int64), general.events)
-        return Decoded(events=events, dead=general.dead, read=len(lines))
+            return general
+        events = splice(self._plain_events(plain), np.array(plain.places, dtype=np.int64), general.events)
+        return Decoded(events=events, dead=general.dead, read=place - offset)
 
-    def _plain_events(self, rows: list[tuple[Any, ...]], places: list[int]) -> pa.Table:
-        values = zip(*rows, strict=True) if rows else ((),) * len(COLUMN_NAMES)
-        columns: dict[str, Any] = dict(zip(COLUMN_NAMES, values, strict=True))
-        columns["outcome"] = [_outcome(error) for error in columns["error"]]
-        operations = [_plain(name) for name in columns["operation"]]
-        columns["type"] = [
-            _type_of(service, operation) for service, operation in zip(columns["service"], operations, strict=True)
-        ]
-        columns["offset"] = places
+    def _plain_events(self, plain: PlainRecords) -> pa.Table:
+        columns = plain.columns()
+        kinds = map(_kind_of, columns["service"], columns["operation"], columns["error"])
+        columns["type"], columns["outcome"] = zip(*kinds, strict=True) if plain.places else ((), ())
+        columns["offset"] = plain.places
         return event_table(columns, self._source, self._partition)
 
 
-def _expand(lines: list[bytes]) -> list[bytes]:
-    """Lines of `{"Records": […]}` replaced by a line for each record."""
-    out: list[bytes] = []
-    for line in lines:
-        if b'"Records"' in line[:4096]:
-            try:
-                body = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                body = None
-            if type(body) is dict and "eventName" not in body and type(body.get("Records")) is list:
-                out.extend(orjson.dumps(record) for record in body["Records"])
-                continue
-        out.append(line)
-    return out
+def _expand(line: bytes) -> list[bytes]:
+    """A line of `{"Records": […]}` as a line for each record; any other as it is."""
+    if b'"Records"' in line[:4096]:
+        try:
+            body = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            body = None
+        if type(body) is dict and "eventName" not in body and type(body.get("Records")) is list:
+            return [orjson.dumps(record) for record in body["Records"]]
+    return [line]
 
 
 def decode_records(intake: Intake, read: int) -> Decoded:
@@ -154,6 +143,11 @@ def _outcome(error: str | None) -> str:
     if error is None:
         return "success"
     return "denied" if error.startswith(DENIED) or error.endswith(DENIED) else "failure"
+
+
+@lru_cache(maxsize=8192)
+def _kind_of(service: str | None, operation: str, error: str | None) -> tuple[str, str]:
+    return _type_of(service, _plain(operation)), _outcome(error)
 
 
 def _actors(columns: dict[str, Values], reach: Reach) -> None:

@@ -3,7 +3,8 @@
 A record is plain where its fields are those of the documents with the types of the documents, its text is ASCII and
 within the limits, and its operation needs nothing but the general mapping and S3's sizes. All others are declined and
 read by `cloudtrail`, which this must equal in every column (the tests compare them; `attributes` may differ in the
-order of its fields and in white space). The caches hold identities and operations, bounded.
+order of its fields and in white space). The caches hold identities and operations, bounded. What is made for a row is a
+few values in one list and bytes in one buffer: an object a row would cost a third more, in garbage collection.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
+import pyarrow as pa
 
 from shoal.events.decode import MAX_NESTING, MAX_TEXT_BYTES
 from shoal.events.formats.records import opening_brackets
@@ -30,7 +33,7 @@ _SIZED = {"GetObject": "bytesTransferredOut", "PutObject": "bytesTransferredIn"}
 SPECIAL = frozenset({"ConsoleLogin", *BY_OPERATION, *POLICY_PATHS, *ACL_PATHS, *RECIPIENT_IS_PRINCIPAL} - set(_SIZED))
 """Operations that the general reader reads."""
 
-_ABSENT = msgspec.Raw(b"")
+_ABSENT, _RAW_NULL = msgspec.Raw(b""), msgspec.Raw(b"null")
 _RAW_FIELDS = ("userIdentity", "requestParameters", "responseElements", "additionalEventData", *FIELDS)
 _TEXTS = ("eventID", "eventTime", "eventName", "eventSource", "awsRegion", "sourceIPAddress", "userAgent", "errorCode",
           "recipientAccountId")  # fmt: skip
@@ -50,12 +53,12 @@ _Sizes: Any = msgspec.defstruct("_Sizes", [(name, Any, None) for name in _SIZED.
 _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
 _decode_sizes = msgspec.json.Decoder(_Sizes | None).decode
-_encode = msgspec.json.Encoder().encode
+_encode_into = msgspec.json.Encoder().encode_into
 _NO_PARAMETERS = _Parameters()
-_NULL = b"null"
+_NULL, _EMPTY = b"null", b"{}"
 
 COLUMN_NAMES = ("time", "event_id", "operation", "service", "region", "ip", "user_agent", "error", "org", "credential",
-                "resource", "actor", "account", "file", "file_name", "size_bytes", "attributes")  # fmt: skip
+                "resource", "actor", "account", "file", "file_name", "size_bytes")  # fmt: skip
 
 
 class Identities:
@@ -82,47 +85,88 @@ class Identities:
         return actor, account, identity.get("accountId") or None, key or None
 
 
-def read_plain(line: bytes, identities: Identities, plain_name: Any) -> tuple[Any, ...] | None:
-    """The record's values in the order of COLUMN_NAMES; None to decline."""
-    if len(line) > MAX_TEXT_BYTES or not line.isascii() or opening_brackets(line) > MAX_NESTING:
+class PlainRecords:
+    """The plain records of one block, in columns."""
+
+    def __init__(self, identities: Identities, plain_name: Any) -> None:
+        self.places: list[int] = []
+        self._identities, self._plain_name = identities.read, plain_name
+        self._values: list[Any] = []
+        self._texts = bytearray()
+        self._ends = [0]
+
+    def add(self, line: bytes, place: int) -> bool:
+        """Read a line of the block; False where it is declined."""
+        if len(line) > MAX_TEXT_BYTES or not line.isascii() or opening_brackets(line) > MAX_NESTING:
+            return False
+        if b"\\" in line and b"\\u0001" in line:
+            return False
+        try:
+            record = _decode_record(line)
+            name = record.eventName
+            if not name or not record.eventTime or self._plain_name(name) in SPECIAL:
+                return False
+            identity = self._identities(bytes(record.userIdentity))
+            if identity is None:
+                return False
+            raw = record.requestParameters
+            parameters = (_NO_PARAMETERS if raw is _ABSENT else _decode_parameters(raw)) or _NO_PARAMETERS
+            time = parse_time(record.eventTime, zone_required=True)
+            size = _size_of(record, name) if name in _SIZED else None
+        except (msgspec.MsgspecError, orjson.JSONDecodeError, BadValue):
+            return False
+        bucket, resource, file, file_name = parameters.bucketName, None, None, None
+        if type(bucket) is str:
+            key = parameters.key
+            if type(key) is str and key:
+                file, file_name = f"{bucket}/{key}", key.rpartition("/")[2] or None
+        if type(bucket) is str and bucket:
+            resource = bucket
+        elif parameters is not _NO_PARAMETERS:
+            resource = _first_text(msgspec.structs.astuple(parameters)[1:])
+        address = record.sourceIPAddress
+        ip = parse_address(address) if address else None
+        self._values += (
+            time, record.eventID or None, name, record.eventSource or None, record.awsRegion or None, ip,
+            record.userAgent or None, record.errorCode or None, record.recipientAccountId or identity[2], identity[3],
+            resource, identity[0], identity[1], file, file_name, size,
+        )  # fmt: skip
+        self._keep_rest(record, address if address != ip else None)
+        self.places.append(place)
+        return True
+
+    def _keep_rest(self, record: Any, address: str | None) -> None:
+        """The `attributes` text: the record without what became columns (it is emptied of them); fields as written."""
+        record.eventID = record.eventTime = record.eventName = record.eventSource = record.awsRegion = None
+        record.userAgent = record.errorCode = record.recipientAccountId = None
+        record.sourceIPAddress = address or None
+        if record.responseElements == _RAW_NULL:
+            record.responseElements = _ABSENT
+        texts = self._texts
+        _encode_into(record, texts, -1)
+        if texts.endswith(_EMPTY) and len(texts) - self._ends[-1] == len(_EMPTY):
+            del texts[-len(_EMPTY) :]
+        self._ends.append(len(texts))
+
+    def columns(self) -> dict[str, Any]:
+        """Column name → values, COLUMN_NAMES and `attributes`."""
+        wide = len(COLUMN_NAMES)
+        columns: dict[str, Any] = {name: self._values[place::wide] for place, name in enumerate(COLUMN_NAMES)}
+        ends = np.array(self._ends, dtype=np.int32)
+        given = np.packbits(ends[1:] > ends[:-1], bitorder="little")
+        buffers = [pa.py_buffer(given), pa.py_buffer(ends), pa.py_buffer(self._texts)]
+        columns["attributes"] = pa.Array.from_buffers(pa.string(), len(self.places), buffers)
+        return columns
+
+
+def _size_of(record: Any, name: str) -> int | None:
+    """The bytes that S3 moved, where they are a whole number that fits."""
+    if record.additionalEventData is _ABSENT:
         return None
-    if b"\\u0001" in line:
-        return None
-    try:
-        record = _decode_record(line)
-        name = record.eventName
-        if not name or not record.eventTime or plain_name(name) in SPECIAL:
-            return None
-        identity = identities.read(bytes(record.userIdentity))
-        raw = record.requestParameters
-        parameters = (_NO_PARAMETERS if raw is _ABSENT else _decode_parameters(raw)) or _NO_PARAMETERS
-        time = parse_time(record.eventTime, zone_required=True)
-        size = None
-        if name in _SIZED and record.additionalEventData is not _ABSENT:
-            size = getattr(_decode_sizes(record.additionalEventData), _SIZED[name], None)
-    except (msgspec.MsgspecError, orjson.JSONDecodeError, BadValue):
-        return None
-    if identity is None:
-        return None
+    size = getattr(_decode_sizes(record.additionalEventData), _SIZED[name], None)
     if type(size) is float and size.is_integer() and abs(size) < 1 << 53:
-        size = int(size)
-    elif size is not None and (type(size) is not int or not -(1 << 63) <= size < 1 << 63):
-        size = None
-    address = record.sourceIPAddress
-    ip = parse_address(address) if address else None
-    bucket, key, resource, file = parameters.bucketName, parameters.key, None, None
-    if type(bucket) is str and bucket:
-        resource = bucket
-    else:
-        resource = _first_text(msgspec.structs.astuple(parameters)[1:])
-    if type(key) is str and key and type(bucket) is str:
-        file = f"{bucket}/{key}"
-    values = (
-        time, record.eventID or None, name, record.eventSource or None, record.awsRegion or None, ip,
-        record.userAgent or None, record.errorCode or None, record.recipientAccountId or identity[2], identity[3],
-        resource, identity[0], identity[1], file, (key.rpartition("/")[2] or None) if file else None, size,
-    )  # fmt: skip
-    return *values, _further(record, address if address != ip else None)
+        return int(size)
+    return size if type(size) is int and -(1 << 63) <= size < 1 << 63 else None
 
 
 def _first_text(values: tuple[Any, ...]) -> str | None:
@@ -133,14 +177,3 @@ def _first_text(values: tuple[Any, ...]) -> str | None:
         if type(value) is int:
             return str(value)
     return None
-
-
-def _further(record: Any, address: str | None) -> str | None:
-    """The `attributes` text: the record without what became columns (it is emptied of them here); fields as written."""
-    record.eventID = record.eventTime = record.eventName = record.eventSource = record.awsRegion = None
-    record.userAgent = record.errorCode = record.recipientAccountId = None
-    record.sourceIPAddress = address or None
-    if bytes(record.responseElements) == _NULL:
-        record.responseElements = _ABSENT
-    text: str = _encode(record).decode()
-    return text if text != "{}" else None

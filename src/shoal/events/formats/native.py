@@ -53,7 +53,7 @@ class Rows:
     def events(self) -> pa.Table:
         """The event rows as an event table."""
         rows = self.rows[native_rows.EVENT]
-        names = {"time", "type", "offset"}.union(*rows) if rows else {"time", "type", "offset"}
+        names = {"time", "type", "offset"}.union(*rows)
         return event_table({name: [row.get(name) for row in rows] for name in names}, self._source, self._partition)
 
     def decoded(self, events: pa.Table, read: int) -> Decoded:

@@ -21,6 +21,7 @@ PLACE = frozenset({"source", "partition", "offset"})
 """Where a record was read: set by the reader; in a line they are fields like any unknown one."""
 KEYS: dict[str, Kind] = {spec.name: spec.kind for spec in GIVEN_COLUMNS if spec.name not in PLACE}
 """The keys of a native line, `record` aside, and their kinds."""
+_TEXTS = frozenset(name for name, kind in KEYS.items() if kind is Kind.TEXT) - {"ip", "attributes"}
 _INT_LIMIT = 1 << 63
 _JSON = {str: "text", bool: "boolean", int: "number", float: "number", dict: "object", list: "array"}
 
@@ -45,6 +46,9 @@ def read_event(record: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     further: dict[str, Any] = {}
     for name, value in record.items():
+        if type(value) is str and name in _TEXTS:
+            row[name] = value
+            continue
         kind = KEYS.get(name)
         if kind is None:
             _add(further, name, value)

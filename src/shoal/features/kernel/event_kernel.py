@@ -18,7 +18,12 @@ from numba import njit
 from shoal.features.descriptor import (
     A_AS_OF,
     A_FLAGS,
+    A_SHOAL,
     BASE,
+    C_NOT_NULL,
+    C_NOT_NULL_2,
+    C_SHOAL,
+    C_WHERE,
     CAP,
     CLAMPED_COUNT,
     COND_INLINE,
@@ -78,6 +83,7 @@ from shoal.features.descriptor import (
     ROW_BYTES,
     ROW_MARK,
     S_IDS,
+    S_LIVE,
     S_SLOTS,
     SEED,
     SKETCHES,
@@ -131,8 +137,8 @@ from shoal.features.kernel.pair_kernel import (
     pair_window_update,
 )
 from shoal.features.kernel.queue_kernel import beats, bucket_add, bucket_drop, deque_add, drop_until, node_at
-from shoal.features.kernel.read_kernel import condition_holds, input_valid, input_value, moment_of, read_all
-from shoal.features.kernel.table_kernel import find, home_of, insert, row_of
+from shoal.features.kernel.read_kernel import input_at, input_valid, input_value, moment_of, read_all, valid_at
+from shoal.features.kernel.table_kernel import find, guess, home_of, insert, row_of
 from shoal.features.kernel.window_kernel import begin_life, expire, is_over, record_at, reset_row, sweep
 
 _NEGATIVE_ZERO = -(2**63)
@@ -141,20 +147,34 @@ SWEEP_EVENTS, SWEEP_NEW = 8, 2
 
 
 @njit(cache=True, nogil=True)
-def _conditions(d, i, t):
+def _conditions(d, start, count):
+    """Which conditions hold at each event of a tile (unknown counts as not true), one after the other, each column in
+    a run."""
     words = get(d, COND_WORDS)
-    out = get(d, O_EVENT_CONDS) + t * words
+    out = get(d, O_EVENT_CONDS)
     at = get(d, O_COND)
-    bits = 0
+    for k in range(count * words):
+        put(d, out + k, 0)
+    shoal = get(d, A_SHOAL) + start
     for number in range(get(d, N_COND)):
-        if condition_holds(d, at, i):
-            bits |= 1 << (number & 63)
-        if number & 63 == 63:
-            put(d, out + (number >> 6), bits)
-            bits = 0
+        where, first, second = get(d, at + C_WHERE), get(d, at + C_NOT_NULL), get(d, at + C_NOT_NULL_2)
+        values, known = input_at(d, where, start), valid_at(d, where, start)
+        there, also = valid_at(d, first, start), valid_at(d, second, start)
+        without = get(d, at + C_SHOAL) == 0
+        shift, place = number & 63, out + (number >> 6)
+        for t in range(count):
+            holds = 1
+            if where >= 0:
+                holds = (load64(values + 8 * t) != 0) & (load8(known + t) != 0)
+            if first >= 0:
+                holds &= load8(there + t) != 0
+            if second >= 0:
+                holds &= load8(also + t) != 0
+            if without:
+                holds &= load8(shoal + t) == 0
+            put(d, place, get(d, place) | (holds << shift))
+            place += words
         at += COND_TABLE_WORDS
-    if get(d, N_COND) & 63:
-        put(d, out + words - 1, bits)
 
 
 @njit(cache=True, nogil=True)
@@ -204,9 +224,8 @@ def _pair_id(d, space, i, t):
 
 @njit(cache=True, nogil=True)
 def _look_ahead(d, start, count):
-    """Conditions, ids and rows of a tile; memory is asked for on the way."""
-    for t in range(count):
-        _conditions(d, start + t, t)
+    """Conditions, ids and rows of a tile: each pass asks for the memory that the next one reads."""
+    _conditions(d, start, count)
     spaces = get(d, N_SPACE)
     for number in range(spaces):
         space = get(d, O_SPACE) + number * SPACE_WORDS
@@ -224,12 +243,20 @@ def _look_ahead(d, start, count):
         size = get(d, space + ROW_BYTES)
         for t in range(count):
             if load64(slots + 8 * t) == -1:
-                slot = find(d, space, load64(ids + 8 * t))
+                slot = guess(d, space, load64(ids + 8 * t))
                 store64(slots + 8 * t, slot)
                 if slot >= 0:
                     row = row_of(d, space, slot)
                     for line in range(0, size, 64):
                         prefetch(row + line)
+    for number in range(spaces):
+        space = get(d, O_SPACE) + number * SPACE_WORDS
+        ids, slots = get(d, space + S_IDS), get(d, space + S_SLOTS)
+        put(d, space + S_LIVE, get(d, space + LIVE))
+        for t in range(count):
+            slot, ident = load64(slots + 8 * t), load64(ids + 8 * t)
+            if slot >= 0 and load64(row_of(d, space, slot)) != ident:
+                store64(slots + 8 * t, find(d, space, ident))
 
 
 @njit(cache=True, nogil=True)
@@ -257,7 +284,7 @@ def _resolve(d, t, as_of):
         space = get(d, O_SPACE) + number * SPACE_WORDS
         at = get(d, space + S_SLOTS) + 8 * t
         slot = load64(at)
-        if slot == -1 and t > 0:
+        if slot == -1 and get(d, space + LIVE) != get(d, space + S_LIVE):
             slot = find(d, space, load64(get(d, space + S_IDS) + 8 * t))
             store64(at, slot)
         if slot >= 0 and get(d, space + KIND) == KEY_SPACE:

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from shoal.features.descriptor import (
     A_AS_OF,
     A_FLAGS,
-    A_SHOAL,
     A_TIME,
-    C_NOT_NULL,
-    C_NOT_NULL_2,
-    C_SHOAL,
-    C_WHERE,
     DECAY_STEP,
     FAR,
+    HALF_OLDEST,
     INPUT_WORDS,
+    N_KEY_AT,
+    N_SUM_AT,
+    N_VALUE_AT,
     NONE,
     O_INPUT,
     O_VALUE,
@@ -119,18 +119,15 @@ def input_valid(d, number, i):
 
 
 @njit(cache=True, nogil=True)
-def condition_holds(d, at, i):
-    """Whether the condition at word `at` is true at event `i`; unknown counts as not true."""
-    where = get(d, at + C_WHERE)
-    if where >= 0 and not (input_valid(d, where, i) and input_value(d, where, i) != 0):
-        return False
-    first = get(d, at + C_NOT_NULL)
-    if first >= 0 and not input_valid(d, first, i):
-        return False
-    second = get(d, at + C_NOT_NULL_2)
-    if second >= 0 and not input_valid(d, second, i):
-        return False
-    return get(d, at + C_SHOAL) != 0 or load8(get(d, A_SHOAL) + i) == 0
+def input_at(d, number, i):
+    """Where the bits of input `number` at event `i` stand."""
+    return get(d, get(d, O_INPUT) + number * INPUT_WORDS) + 8 * i
+
+
+@njit(cache=True, nogil=True)
+def valid_at(d, number, i):
+    """Where the valid byte of input `number` at event `i` stands."""
+    return get(d, get(d, O_INPUT) + number * INPUT_WORDS + 1) + i
 
 
 @njit(cache=True, nogil=True)
@@ -242,11 +239,18 @@ def _read_bucket(d, op, code, row, as_of):
         return pair_bucket_count(d, space, row), True
     ends = row + get(d, op + R_CELL)
     bucket_drop(d, ends, as_of // get(d, op + R_A) - get(d, op + R_B) - 1)
+    count, total = load64(ends + 8), load64(ends + 16)
+    old_count, old_total = np.int64(0), np.int64(0)
+    if get(d, op + R_E) == HALF_OLDEST and load32(ends) >= 0:
+        oldest = node_at(d, load32(ends))
+        if load64(oldest + N_KEY_AT) == as_of // get(d, op + R_A) - get(d, op + R_B):
+            old_count, old_total = load64(oldest + N_VALUE_AT), load64(oldest + N_SUM_AT)
     if code == X_BCOUNT:
-        return load64(ends + 8), True
+        return count - (old_count >> 1), True
     if code == X_BSUM:
-        return _scaled(load64(ends + 16), get(d, op + R_C), get(d, op + R_D)), True
-    return _mean(load64(ends + 16), load64(ends + 8), get(d, op + R_C)), load64(ends + 8) > 0
+        return _scaled(total - (old_total >> 1), get(d, op + R_C), get(d, op + R_D)), True
+    # Both doubled, so that halving rounds neither.
+    return _mean(total + (total - old_total), count + (count - old_count), get(d, op + R_C)), count > 0
 
 
 @njit(cache=True, nogil=True)
@@ -274,8 +278,6 @@ def _read_sum(d, op, code, row):
 
 @njit(cache=True, nogil=True)
 def _read_one(d, op, code, i, t, slot, row, as_of):
-    if code == X_COUNT32:
-        return (load32(row + get(d, op + R_CELL)) & 0xFFFFFFFF if row != 0 else 0), True
     if code == X_DISTINCT:
         return (
             pair_window_count(d, get(d, op + R_A), row, get(d, op + R_B), get(d, op + R_CELL)) if row != 0 else 0
@@ -327,23 +329,39 @@ def _flags_of(d, op, code, i, row, ok, value_bits):
 
 
 @njit(cache=True, nogil=True)
+def _is_plain(d, op, code, as_of):
+    """Whether a read can have no flags: known history, no value to clamp, no cap on pairs."""
+    return as_of >= get(d, op + R_COVER) and get(d, op + R_VALUE) < 0 and (code < X_SEEN or code > X_SHARE_WINDOW)
+
+
+@njit(cache=True, nogil=True)
 def read_all(d, op, count, i, t):
-    """Run `count` reads from word `op` on for event `i` (number `t` of its tile)."""
+    """Run `count` reads from word `op` on for event `i` (number `t` of its tile); those of a space stand together."""
     as_of = load64(get(d, A_AS_OF) + 8 * i)
+    values, values_step = get(d, OUT_VALUES) + 8 * i, get(d, OUT_VALUES_STEP)
+    valid, valid_step = get(d, OUT_VALID) + i, get(d, OUT_VALID_STEP)
+    partial, partial_step = get(d, OUT_PARTIAL) + i, get(d, OUT_PARTIAL_STEP)
+    held, slot, row = -1, -2, 0
     for _ in range(count):
         space = get(d, op + R_SPACE)
-        out = get(d, op + R_OUT)
-        slot = load64(get(d, space + S_SLOTS) + 8 * t)
+        if space != held:
+            held = space
+            slot = load64(get(d, space + S_SLOTS) + 8 * t)
+            row = row_of(d, space, slot) if slot >= 0 else 0
         value, ok, flags = 0, False, 0
         if slot != -2:
             code = get(d, op + R_CODE)
-            row = row_of(d, space, slot) if slot >= 0 else 0
-            value, ok = _read_one(d, op, code, i, t, slot, row, as_of)
-            flags = _flags_of(d, op, code, i, row, ok, value)
-            if flags & 1 and (code == X_SEEN or code == X_SHARE_LIFE or code == X_SHARE_WINDOW or code == X_AGE):
-                if not _is_known(d, op, i, as_of):
-                    ok = False
-        store64(get(d, OUT_VALUES) + out * get(d, OUT_VALUES_STEP) + 8 * i, value if ok else 0)
-        store8(get(d, OUT_VALID) + out * get(d, OUT_VALID_STEP) + i, 1 if ok else 0)
-        store8(get(d, OUT_PARTIAL) + out * get(d, OUT_PARTIAL_STEP) + i, flags)
+            if code == X_COUNT32:
+                value, ok = (load32(row + get(d, op + R_CELL)) & 0xFFFFFFFF if row != 0 else 0), True
+            else:
+                value, ok = _read_one(d, op, code, i, t, slot, row, as_of)
+            if not _is_plain(d, op, code, as_of):
+                flags = _flags_of(d, op, code, i, row, ok, value)
+                if flags & 1 and (code == X_SEEN or code == X_SHARE_LIFE or code == X_SHARE_WINDOW or code == X_AGE):
+                    if not _is_known(d, op, i, as_of):
+                        ok = False
+        out = get(d, op + R_OUT)
+        store64(values + out * values_step, value if ok else 0)
+        store8(valid + out * valid_step, 1 if ok else 0)
+        store8(partial + out * partial_step, flags)
         op += READ_WORDS

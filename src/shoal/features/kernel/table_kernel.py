@@ -60,6 +60,23 @@ def find(d, space, ident):
 
 
 @njit(cache=True, nogil=True)
+def guess(d, space, ident):
+    """The row that the table alone gives for an id, or -1: who calls compares the row's id, once it is at hand."""
+    bits = get(d, space + BITS)
+    table = get(d, space + TABLE)
+    mask = (1 << bits) - 1
+    high = (ident >> 32) & _LOW
+    place = high >> (32 - bits)
+    while True:
+        entry = load64(table + 8 * place)
+        if entry == 0:
+            return -1
+        if ((entry >> 32) & _LOW) == high:
+            return (entry & _LOW) - 1
+        place = (place + 1) & mask
+
+
+@njit(cache=True, nogil=True)
 def _enter(table, bits, ident, slot):
     mask = (1 << bits) - 1
     high = (ident >> 32) & _LOW
@@ -128,6 +145,19 @@ def remove(d, space, slot):
             place = ahead
     store64(table + 8 * place, 0)
     give(d, space, slot)
+
+
+@njit(cache=True, nogil=True)
+def enter_all(source, source_bits, table, bits):
+    """Enter all entries of a table into a larger (zeroed) one. Both are in the order of the ids: no row is read."""
+    mask = (1 << bits) - 1
+    for k in range(1 << source_bits):
+        entry = load64(source + 8 * k)
+        if entry != 0:
+            place = ((entry >> 32) & _LOW) >> (32 - bits)
+            while load64(table + 8 * place) != 0:
+                place = (place + 1) & mask
+            store64(table + 8 * place, entry)
 
 
 @njit(cache=True, nogil=True)

@@ -22,8 +22,8 @@ _ORDERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("shoal.pack", ("attributes", "*"), ("path", "type")),
     ("shoal.features", (), (*_HEAD, "features")),
     ("shoal.features", ("features", "*"), (
-        "operation", "key", "value", "window", "bucket", "half_life", "where", "expression", "include_self",
-        "include_shoal", "places", "largest", "description", "unit")),
+        "operation", "key", "value", "window", "bucket", "oldest_bucket", "half_life", "where", "expression",
+        "include_self", "include_shoal", "places", "largest", "description", "unit")),
     ("shoal.rules", (), (*_HEAD, "rules")),
     ("shoal.rules", ("rules", "*"), (
         "title", "description", "threat", "subject", "severity", "confidence", "confirmed", "family", "technique",

@@ -31,6 +31,7 @@ from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import LABELS, PACKS
 from shoal.runtime.judge.compare import Backtest, Stretch, compare
 from shoal.runtime.judge.side import Side
+from shoal.runtime.keep.history import Published
 from shoal.runtime.publish import pack_of
 from shoal.storage.frames import ControlFrame, EventFrame
 from shoal.storage.journal import Journal
@@ -48,12 +49,14 @@ class Window:
     warm_up_us: int = 3 * 86_400_000_000
 
 
-def published_pack(journal: Journal) -> tuple[Pack, bool]:
-    """The pack last published in a journal, and whether its history was complete. Raises `InvalidInput` if none."""
+def published_pack(home: Home, journal: Journal) -> tuple[Pack, bool]:
+    """The pack last published, and whether its history was complete. Raises `InvalidInput` if there is none."""
     body: Mapping[str, Any] | None = None
     for frame in journal.read():
         if isinstance(frame, ControlFrame) and frame.kind == PACKS:
             body = frame.body
+    kept = Published(home.folder / "published").newest() if body is None else None
+    body = kept.body if kept is not None else body
     if body is None:
         raise InvalidInput(Problem("backtest.pack", "no pack was published here", hint="name both packs"))
     return pack_of(body), body["history"] == "complete"
@@ -78,7 +81,7 @@ def backtest(
         raise InvalidInput(Problem("backtest.window", "the stretch ends before it begins"))
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
     try:
-        in_force, complete = published_pack(journal) if old is None or history_complete is None else (old, True)
+        in_force, complete = published_pack(home, journal) if old is None or history_complete is None else (old, True)
         old = old or in_force
         complete = complete if history_complete is None else history_complete
         with tempfile.TemporaryDirectory(prefix="shoal-backtest-") as place:

@@ -24,9 +24,10 @@ from shoal.runtime.ingest.writer import LABELS
 from shoal.runtime.judge.side import LABEL_TYPES
 from shoal.storage.frames import ControlFrame, EventFrame
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
 
-CHALLENGES = {"challenge.passed": "passed", "challenge.failed": "failed", "challenge.abandoned": "abandoned"}
+CHALLENGES = {"challenge.issued": "issued", "challenge.passed": "passed", "challenge.failed": "failed"}
+ANSWER_US = 3_600_000_000
+"""A challenge that has no answer an hour after it was issued is taken for abandoned."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def judge_decisions(
     `labels`: rows of the label schema beside those in the journal. Raises `InvalidInput` for a journal without events.
     """
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         now = journal.last_as_of if now_us is None else now_us
         if now is None:
@@ -101,10 +102,12 @@ def _challenges(journal: Journal, now_us: int, errors: Mapping[str, ChallengeErr
         names = [name for name in ("type", "method", "as_of") if name in ours.column_names]
         for row in ours.select(names).to_pylist():
             outcome = CHALLENGES.get(row["type"])
-            if outcome and row["as_of"] <= now_us:
+            if outcome and row["as_of"] <= (now_us - ANSWER_US if outcome == "issued" else now_us):
                 counts[row.get("method") or "unknown"][outcome] += 1
     reports = []
-    for method, outcomes in sorted(counts.items()):
+    for method, seen in sorted(counts.items()):
+        outcomes = {name: seen[name] for name in ("passed", "failed")}
+        outcomes["abandoned"] = max(0, seen["issued"] - sum(outcomes.values()))
         value, interval = intruders(outcomes, errors[method]) if method in errors else (None, None)
-        reports.append(ChallengeReport(method, dict(outcomes), value, interval))
+        reports.append(ChallengeReport(method, outcomes, value, interval))
     return reports

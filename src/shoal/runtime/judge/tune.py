@@ -102,7 +102,7 @@ def tune(
     that is none of its thresholds (`tune.*`). Costs one replay."""
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
     try:
-        _, complete = published_pack(journal)
+        _, complete = published_pack(home, journal)
         with tempfile.TemporaryDirectory(prefix="shoal-tune-") as place:
             engine = Engine(pack, home.identity, history_complete=complete, folder=Path(place))
             index, chosen = _choose(engine, rule_id, column)

@@ -1,7 +1,9 @@
 """Erasing a person or thing: its texts leave the journal, the store, the dead letters and the snapshots; its ids stay.
 
-Windows, replays and the ledger stay whole, because the keyed id outlives the text (docs/adr/0002). Snapshots are
-dropped, since they hold fact and finding texts; the next run builds its state from the journal again.
+Windows, replays and the ledger stay whole, because the keyed id outlives the text (docs/adr/0002). Snapshots of the
+facts are dropped, since they hold texts, and made again by the next run; the one that retention rests on is written
+anew without the texts. Snapshots of the engine hold ids and numbers only; without a retention cut they go as well, so
+that state comes from the journal as it now is.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
+
 from shoal.runtime.home import Home
+from shoal.runtime.keep.history import History
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,26 @@ def erase(home: Home, texts: Collection[str]) -> Erased:
     journal = Journal.open(home.journal, identity=home.identity, segment_bytes=home.settings.segment_bytes)
     try:
         done = journal.erase(texts)
-        store = Store.open(home.store)
+        store = home.open_store()
         try:
             rows = store.erase(texts, home.identity)
         finally:
             store.close()
-        for folder in (home.snapshots, home.folder / "state", home.folder / "spool"):
+        if journal.first_seq:
+            _erase_facts(home, journal, texts)
+        else:
+            shutil.rmtree(home.snapshots, ignore_errors=True)
+        for folder in (home.folder / "state", home.folder / "spool"):
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         journal.close()
     return Erased(done.events, done.segments, rows)
+
+
+def _erase_facts(home: Home, journal: Journal, texts: Collection[str]) -> None:
+    """Behind a retention cut the facts cannot be built from the journal: the newest snapshot loses the texts, others
+    go."""
+    history = History(home, journal, home.folder / "state")
+    position, table = history.facts_at_or_before(journal.next_seq)
+    table.erase(np.array([home.identity.id_of(text) for text in texts], np.int64))
+    history.snapshots.drop_facts(history.snapshots.write_facts(table.snapshot(), position))

@@ -1,15 +1,18 @@
 """Explain: the decision as it was, with everything behind it.
 
-An event's decision is built again by replay up to its place in the journal: the features, every rule as matched, not
-or unknown, facts, lists, versions, and for each counting feature the events that it counted. An account's explanation
-lists its decisions and explains the strongest. Reads only.
+An event's decision is built again by replay up to its place in the journal, from the newest snapshot before it: the
+features, every rule as matched, not or unknown, facts, lists, versions, and for each counting feature the events that
+it counted; and it is held against what was stored. An account's explanation lists its decisions and explains the
+strongest that is kept. Reads only.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +29,13 @@ from shoal.policy.definitions import Tier
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
-from shoal.runtime.review.replay import outcomes
-from shoal.storage.frames import EventFrame
+from shoal.runtime.keep.history import History, cut_in_words
+from shoal.runtime.review.replay import Comparison, Difference, ReplayReport
+from shoal.storage.decisions import DecisionLog
+from shoal.storage.frames import EVENTS, decode_events
+from shoal.storage.ids import open_ids
 from shoal.storage.journal import Journal
-from shoal.storage.store import DecisionRow, Store
+from shoal.storage.store import DecisionRow
 
 COUNTING = frozenset({"count", "sum", "mean", "min", "max", "distinct", "decayed"})
 SHOWN_EVENTS = 5
@@ -37,10 +43,12 @@ SHOWN_EVENTS = 5
 
 @dataclass(frozen=True)
 class Counted:
-    """The events behind one feature's value: how many, and the last few (seq, time, type, event_id)."""
+    """The events behind one feature's value: how many, and the last few (seq, time, type, event_id). `cut`: the window
+    reaches behind the retention cut, whose events are counted in the value and not listed."""
 
     total: int
     last: tuple[tuple[int, int, str, str], ...]
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,22 +79,45 @@ class Explanation:
     rules: list[RuleState]
     lists: dict[str, str]
     stored: list[DecisionRow]
+    differences: list[Difference] = field(default_factory=list)
+    cut: str = ""
     counted: dict[str, Counted] = field(default_factory=dict)
 
 
 def find_event(journal: Journal, event_id: str) -> int | None:
-    """The seq of the event with this id, or None. Reads the journal through."""
-    for frame in journal.read():
-        if isinstance(frame, EventFrame):
-            rows = np.flatnonzero(np.asarray(pc.equal(one_chunk(frame.table, "event_id"), event_id).fill_null(False)))
-            if len(rows):
-                return int(one_chunk(frame.table, "seq")[int(rows[0])].as_py())
+    """The seq of the (first) event with this id, or None. Sealed segments are searched by their `.ids` files."""
+    wanted = np.array([journal.identity.id_of(event_id)], np.int64)
+    for segment in journal.segments:
+        known = open_ids(segment, journal.identity, write=False) if segment.sealed else None
+        if known is not None:
+            for seq in sorted(known.find(wanted)[1].tolist()):
+                if journal.rows(np.array([seq]), ["event_id"]).column("event_id")[0].as_py() == event_id:
+                    return int(seq)
+            continue
+        with segment.reader() as reader:
+            for head in (head for unit in reader.segment.units for head in unit.heads if head.kind == EVENTS):
+                table = decode_events(head, reader.payload(head), ["seq", "event_id"]).table
+                if "event_id" not in table.column_names:
+                    continue
+                same = pc.equal(one_chunk(table, "event_id"), event_id).fill_null(False)
+                rows = np.flatnonzero(np.asarray(same))
+                if len(rows):
+                    return int(one_chunk(table, "seq")[int(rows[0])].as_py())
     return None
+
+
+def decisions_on(home: Home, event_id: str) -> list[DecisionRow]:
+    """Stored decisions above `allow` that the event of this id caused; kept when retention has dropped the event."""
+    store = home.open_store(read_only=True)
+    try:
+        return [row for row in store.read_decisions() if row.event_id == event_id]
+    finally:
+        store.close()
 
 
 def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
     """Stored decisions above `allow` whose subject has this text, of any kind, by seq."""
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     try:
         wanted = home.identity.id_of(subject)
         return [row for row in store.read_decisions() if row.subject_id == wanted]
@@ -95,19 +126,30 @@ def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
 
 
 def explain_event(home: Home, seq: int, moved: Callable[[int, int], None] = lambda _a, _b: None) -> Explanation:
-    """Explain the decision on the event with number `seq`; replays the journal up to it."""
+    """Explain the decision on the event with number `seq`; replays the journal from the snapshot before it."""
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
+    log = DecisionLog.open(home.decisions, read_only=True)
     try:
-        for group, outcome, engine in outcomes(journal, home, until=seq + 1):
-            moved(group.last_seq + 1, seq + 1)
-            if outcome is not None and seq in outcome.seq:
-                row = int(np.flatnonzero(outcome.seq == seq)[0])
-                stored = store.read_decisions(from_seq=seq, to_seq=seq + 1)
-                explanation = _explain(outcome, engine, row, stored)
-                _count_events(explanation, journal, engine, outcome, row)
-                return explanation
+        if 0 <= seq < journal.first_seq:
+            told = f"record {seq} lies before {cut_in_words(journal)}: what was decided is kept, the event is not"
+            raise InvalidInput(Problem("explain.before_cut", told))
+        with tempfile.TemporaryDirectory(prefix="shoal-explain-") as place:
+            history = History(home, journal, Path(place))
+            start, before = history.at_or_before(max(seq, 0))
+            for group, outcome, engine in history.forward(before, start, seq + 1):
+                moved(group.last_seq + 1 - start, seq + 1 - start)
+                if outcome is not None and seq in outcome.seq:
+                    row = int(np.flatnonzero(outcome.seq == seq)[0])
+                    explanation = _explain(outcome, engine, row, store.read_decisions(from_seq=seq, to_seq=seq + 1))
+                    explanation.cut = cut_in_words(journal) if journal.first_seq else ""
+                    report = ReplayReport(only=seq)
+                    Comparison(report, log, store).add(outcome, engine)
+                    explanation.differences = report.differences
+                    _count_events(explanation, journal, engine, outcome, row)
+                    return explanation
     finally:
+        log.close()
         store.close()
         journal.close()
     raise InvalidInput(Problem("explain.no_event", f"record {seq} is not an event of this journal"))
@@ -184,13 +226,24 @@ def _count_events(explanation: Explanation, journal: Journal, engine: Engine, ou
     if not counters:
         return
     scratch = Frame.empty(engine.event_layout, 1)
-    for group in journal.read_groups(journal.first_seq, explanation.seq + 1):
+    start = _first_behind(journal, min(counter.after for counter in counters))
+    for group in journal.read_groups(start, explanation.seq + 1):
         if group.events is not None:
             table = engine.with_attributes(group.events.table)
             scratch.fill(table, engine.identity)
             for counter in counters:
                 counter.take(scratch, table)
-    explanation.counted = {counter.name: counter.counted() for counter in counters}
+    gone = journal.dropped.last_as_of if journal.first_seq else None
+    explanation.counted = {counter.name: counter.counted(gone) for counter in counters}
+
+
+def _first_behind(journal: Journal, as_of: int) -> int:
+    """The first record of the first unit that reaches beyond `as_of`: what lies before it is in no such window."""
+    for segment in journal.segments:
+        for unit in segment.units:
+            if any(head.kind == EVENTS and head.max_as_of > as_of for head in unit.heads):
+                return unit.first_seq
+    return journal.first_seq
 
 
 class _Counter:
@@ -203,7 +256,7 @@ class _Counter:
         self._key = key
         self._rows = [engine.event_layout.index[column] for column in definition.key]
         window = definition.window_s
-        self._after = as_of - round(window * 1e6) if window is not None else -(2**62)
+        self.after = as_of - round(window * 1e6) if window is not None else -(2**62)
         self._until = seq
         self._own = definition.include_self is not False
         self._program: Program | None = None
@@ -218,7 +271,7 @@ class _Counter:
 
     def take(self, frame: Frame, table: pa.Table) -> None:
         seqs, as_of = np.asarray(one_chunk(table, "seq")), np.asarray(one_chunk(table, "as_of"))
-        chosen = (as_of > self._after) & ((seqs <= self._until) if self._own else (seqs < self._until))
+        chosen = (as_of > self.after) & ((seqs <= self._until) if self._own else (seqs < self._until))
         if self._windowed:
             chosen &= (np.asarray(one_chunk(table, "flags")) & int(Flag.LATE)) == 0
         for place, wanted in zip(self._rows, self._key, strict=True):
@@ -235,8 +288,9 @@ class _Counter:
             self._last.append((cell["seq"], cell["time"], cell["type"], cell["event_id"]))
         self._last = self._last[-SHOWN_EVENTS:]
 
-    def counted(self) -> Counted:
-        return Counted(self._total, tuple(self._last))
+    def counted(self, gone: int | None) -> Counted:
+        """What was found. `gone`: the time up to which retention has dropped events."""
+        return Counted(self._total, tuple(self._last), gone is not None and gone > self.after)
 
 
 def strongest(rows: list[DecisionRow]) -> DecisionRow:

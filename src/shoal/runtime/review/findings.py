@@ -20,6 +20,7 @@ from shoal.expressions.frame import Frame
 from shoal.policy.findings import Finding, Ranked, RuleHits, peak_values, rank
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine
+from shoal.runtime.keep.history import cut_in_words
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.journal import Journal
 from shoal.storage.store import DecisionRow, Store
@@ -123,13 +124,19 @@ def _pick(ordered: list[Ranked], top: int, per_threat: int) -> list[Ranked]:
 def _tell(groups: Sequence[_Gathered], journal: Journal, log: DecisionLog, engine: Engine) -> None:
     """Render the reasons of all rules of these findings, at their peaks."""
     places = {rule.id: k for k, rule in enumerate(engine.pack.rules)}
+    first = journal.first_seq
     seqs = np.unique(np.array([seq for group in groups for found in group.seqs.values() for seq in found], np.int64))
-    if not len(seqs):
-        return
-    frame = stored_frame(seqs, journal, log, engine)
+    seqs = seqs[seqs >= first]
+    frame = stored_frame(seqs, journal, log, engine) if len(seqs) else Frame.empty(engine.layout, 1)
     for group in groups:
-        for name, numbers in group.seqs.items():
+        for name, found in group.seqs.items():
+            numbers = [seq for seq in found if seq >= first]
             if name not in places:
+                continue
+            if not numbers:
+                hits = group.finding.rules[name]
+                told = f"{hits.title} (its events lie before {cut_in_words(journal)})"
+                group.finding.rules[name] = replace(hits, reason=told)
                 continue
             rows = np.searchsorted(seqs, np.array(numbers, np.int64))
             values = peak_values(frame, engine.rules.reasons[places[name]].peak, rows)

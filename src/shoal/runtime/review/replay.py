@@ -2,14 +2,15 @@
 
 Stored decisions are the truth of what was done; replay is the check. It reads the journal, the packs published in it,
 the decision segments and the store, and writes nothing. Rows whose texts were erased are counted apart, since a rule
-that reads a text cannot see it.
+that reads a text cannot see it. So are edges: floats within 1e-9 of what was stored, and what follows from them where
+a rule's threshold lies that close (`edges`). Behind a retention cut it begins at the snapshot of the cut.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shoal.errors import InvalidInput, Problem
 from shoal.events.schema import Flag, Kind
+from shoal.rules.rules import SUBJECT_KINDS
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.commit import decision_table, rows_of
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
-from shoal.runtime.ingest.writer import PACKS
-from shoal.runtime.publish import pack_of
+from shoal.runtime.keep.history import History
+from shoal.runtime.review.edges import NEAR, Edges, Flags
 from shoal.storage.decisions import DecisionLog
-from shoal.storage.frames import Group
+from shoal.storage.frames import Int64s
 from shoal.storage.journal import Journal
 from shoal.storage.store import DecisionRow, Store
 
 MAX_LISTED = 100
+_BITS = ("matched_", "unknown_")
 
 
 @dataclass(frozen=True)
@@ -45,59 +47,51 @@ class Difference:
 
 @dataclass
 class ReplayReport:
-    """What a replay found. `differences` holds the first hundred, `count` all; `edges`: floats that differ within
-    1e-9."""
+    """What a replay found. `differences` holds the first hundred, `count` all; `edges` counts floats that differ within
+    1e-9, and `edge_rules` the rule answers and decisions that hang on such a float.
+
+    `first`: the first record that was decided again; `cut`: the retention cut before it, in words.
+    """
 
     events: int = 0
     vectors: int = 0
     decisions: int = 0
     erased: int = 0
     edges: int = 0
+    edge_rules: int = 0
     count: int = 0
+    first: int = 0
+    cut: str = ""
     differences: list[Difference] = field(default_factory=list)
+    only: int | None = None
 
     def add(self, difference: Difference) -> None:
-        """Count a difference, and keep it while there is room."""
+        """Count a difference, and keep it while there is room. With `only`, those of that record alone count."""
+        if self.only is not None and difference.seq != self.only:
+            return
         self.count += 1
         if len(self.differences) < MAX_LISTED:
             self.differences.append(difference)
-
-
-def outcomes(
-    journal: Journal, home: Home, *, until: int | None = None
-) -> Iterator[tuple[Group, Outcome | None, Engine]]:
-    """Every group of the journal, decided again by engines of the packs that were in force, from its first record
-    on."""
-    engine: Engine | None = None
-    with tempfile.TemporaryDirectory(prefix="shoal-replay-") as place:
-        for group in journal.read_groups(journal.first_seq, until):
-            for frame in group.controls:
-                if frame.kind == PACKS:
-                    folder = Path(place) / str(frame.seq)
-                    folder.mkdir()
-                    complete = frame.body["history"] == "complete"
-                    engine = Engine(pack_of(frame.body), home.identity, history_complete=complete, folder=folder)
-                    for earlier in journal.read_groups(journal.first_seq, frame.seq):
-                        if earlier.events is not None:
-                            engine.decide(earlier.events.table)
-            if engine is None:
-                raise InvalidInput(Problem("pack.none", "the journal begins without a published pack"))
-            yield group, (engine.decide(group.events.table) if group.events is not None else None), engine
 
 
 def replay(home: Home, moved: Callable[[int, int], None] = lambda _a, _b: None) -> ReplayReport:
     """Check every stored decision; see the module's docstring."""
     report = ReplayReport()
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
-    store = Store.open(home.store)
+    store = home.open_store(read_only=True)
     log = DecisionLog.open(home.decisions, read_only=True)
     try:
         position = store.position()
         until = position.next_seq if position else 0
-        for group, outcome, engine in outcomes(journal, home, until=until):
-            moved(group.last_seq + 1, until)
-            if outcome is not None:
-                _compare(report, outcome, engine, log, store)
+        with tempfile.TemporaryDirectory(prefix="shoal-replay-") as place:
+            history = History(home, journal, Path(place), trust=False)
+            report.first, engine = history.from_first()
+            report.cut = history.cut() if journal.first_seq else ""
+            comparison = Comparison(report, log, store)
+            for group, outcome, now in history.forward(engine, report.first, until):
+                moved(group.last_seq + 1, until)
+                if outcome is not None:
+                    comparison.add(outcome, now)
     finally:
         log.close()
         store.close()
@@ -105,38 +99,129 @@ def replay(home: Home, moved: Callable[[int, int], None] = lambda _a, _b: None) 
     return report
 
 
-def _compare(report: ReplayReport, outcome: Outcome, engine: Engine, log: DecisionLog, store: Store) -> None:
-    again = decision_table(outcome, sample_one_in=1)
-    seqs = outcome.seq
-    flags = np.asarray(one_chunk(outcome.table, "flags"))
-    erased = (flags & int(Flag.ERASED)) != 0
-    report.events += len(seqs)
-    report.erased += int(erased.sum())
-    first, last = int(seqs[0]), int(seqs[-1])
-    tables = list(log.read(first, last + 1))
-    stored = pa.concat_tables(tables).combine_chunks() if tables else again.slice(0, 0)
-    have = np.asarray(one_chunk(stored, "seq")) if stored.num_rows else np.zeros(0, np.int64)
-    for seq in np.setxor1d(have, seqs).tolist():
-        side = ("no decision", "decided") if seq in set(seqs.tolist()) else ("decided", "no event")
-        report.add(Difference(seq, "row", *side))
-    both, left, right = np.intersect1d(have, seqs, return_indices=True)
-    keep = ~erased[right]
-    left, right, both = left[keep], right[keep], both[keep]
-    for name in again.column_names:
-        if name in ("seq", "features"):
-            continue
-        ours = np.asarray(one_chunk(again, name))[right]
-        theirs = np.asarray(one_chunk(stored, name))[left] if name in stored.column_names else np.zeros_like(ours)
-        for k in np.flatnonzero(ours != theirs).tolist():
-            report.add(Difference(int(both[k]), name, str(theirs[k]), str(ours[k])))
-    _compare_vectors(report, one_chunk(stored, "features"), left, one_chunk(again, "features"), right, both, engine)
-    _compare_rows(report, outcome, engine, store, set(seqs[erased].tolist()))
+class Comparison:
+    """Holds what is decided again against what is stored, batch by batch, in journal order."""
+
+    def __init__(self, report: ReplayReport, log: DecisionLog, store: Store) -> None:
+        self.report, self._log, self._store = report, log, store
+        self._edges: tuple[Engine, Edges] | None = None
+        self._touched: dict[tuple[str, int, str], tuple[int, int]] = {}
+
+    def add(self, outcome: Outcome, engine: Engine) -> None:
+        """Compare one batch, while the engine's frame holds it."""
+        report = self.report
+        again = decision_table(outcome, sample_one_in=1)
+        seqs = outcome.seq
+        flags = np.asarray(one_chunk(outcome.table, "flags"))
+        erased = (flags & int(Flag.ERASED)) != 0
+        report.events += len(seqs)
+        report.erased += int(erased.sum())
+        tables = list(self._log.read(int(seqs[0]), int(seqs[-1]) + 1))
+        stored = pa.concat_tables(tables).combine_chunks() if tables else again.slice(0, 0)
+        have = np.asarray(one_chunk(stored, "seq")) if stored.num_rows else np.zeros(0, np.int64)
+        for seq in np.setxor1d(have, seqs).tolist():
+            side = ("no decision", "decided") if seq in set(seqs.tolist()) else ("decided", "no event")
+            report.add(Difference(seq, "row", *side))
+        both, left, right = np.intersect1d(have, seqs, return_indices=True)
+        keep = ~erased[right]
+        rows = Rows(both[keep], left[keep], right[keep])
+        on_edge = self._rules(rows, stored, again, outcome, engine)
+        _compare_vectors(report, one_chunk(stored, "features"), rows, one_chunk(again, "features"), engine)
+        on_edge |= self._decisions(outcome, engine, set(seqs[erased].tolist()), on_edge)
+        for name in again.column_names:
+            if name in ("seq", "features") or name.startswith(_BITS):
+                continue
+            ours = np.asarray(one_chunk(again, name))[rows.right]
+            known = name in stored.column_names
+            theirs = np.asarray(one_chunk(stored, name))[rows.left] if known else np.zeros_like(ours)
+            for k in np.flatnonzero(ours != theirs).tolist():
+                self._tell(int(rows.seqs[k]) in on_edge, int(rows.seqs[k]), name, theirs[k], ours[k])
+
+    def _tell(self, edge: bool, seq: int, what: str, stored: object, replayed: object) -> None:
+        if edge:
+            self.report.edge_rules += 1
+        else:
+            self.report.add(Difference(seq, what, str(stored), str(replayed)))
+
+    def _rules(self, rows: Rows, stored: pa.Table, again: pa.Table, outcome: Outcome, engine: Engine) -> set[int]:
+        """Compare the rules' bits; returns the records of which all that differs hangs on an edge."""
+        differing: dict[int, set[int]] = {}
+        wrong: list[tuple[int, str, object, object]] = []
+        for name in again.column_names:
+            if not name.startswith(_BITS):
+                continue
+            ours = np.asarray(one_chunk(again, name))[rows.right]
+            known = name in stored.column_names
+            theirs = np.asarray(one_chunk(stored, name))[rows.left] if known else np.zeros_like(ours)
+            first = 64 * int(name.rpartition("_")[2])
+            for k in np.flatnonzero(ours != theirs).tolist():
+                wrong.append((k, name, theirs[k], ours[k]))
+                bits = int(ours[k]) ^ int(theirs[k])
+                differing.setdefault(k, set()).update(first + bit for bit in range(64) if bits >> bit & 1)
+        on_edge = set()
+        for k, rules in differing.items():
+            row = int(rows.right[k])
+            if all(rule < len(engine.pack.rules) and self._near(engine, rule, outcome)[row] for rule in rules):
+                on_edge.add(int(rows.seqs[k]))
+                for rule in rules:
+                    self._touch(engine, rule, outcome, row)
+        for k, name, old, new in wrong:
+            self._tell(int(rows.seqs[k]) in on_edge, int(rows.seqs[k]), name, old, new)
+        return on_edge
+
+    def _near(self, engine: Engine, rule: int, outcome: Outcome) -> Flags:
+        if self._edges is None or self._edges[0] is not engine:
+            self._edges = (engine, Edges(engine))
+        return self._edges[1].near(rule, outcome.frame)
+
+    def _touch(self, engine: Engine, rule: int, outcome: Outcome, row: int) -> None:
+        """Remember that the evidence on a rule's subject may differ from here on, while the policy knows it."""
+        one, frame = engine.pack.rules[rule], outcome.frame
+        place = frame.layout.index.get(one.subject)
+        if place is None or not frame.valid[place, row]:
+            return
+        policy = engine.pack.policy
+        threat = policy.threats.get(one.threat)
+        lease = max((action.lease_s for action in threat.actions), default=0) if threat else 0
+        until = int(outcome.table.column("as_of")[row].as_py()) + (2 * policy.evidence_s + lease) * 1_000_000
+        key = (SUBJECT_KINDS[one.subject], int(frame.values[place, row]), one.threat)
+        first, last = self._touched.get(key, (int(outcome.seq[row]), until))
+        self._touched[key] = (min(first, int(outcome.seq[row])), max(last, until))
+
+    def _decisions(self, outcome: Outcome, engine: Engine, erased: set[int], on_edge: set[int]) -> set[int]:
+        """Compare the store's rows; returns the records whose decision hangs on an edge of an earlier record."""
+        seqs = outcome.seq
+        stored = self._store.read_decisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1)
+        decisions, _ = rows_of(outcome.table, outcome.decisions, engine)
+        old = {_key(row): row for row in stored if row.seq not in erased}
+        new = {_key(row): row for row in decisions if row.seq not in erased}
+        self.report.decisions += len(new)
+        later = set()
+        for place in sorted(old.keys() | new.keys()):
+            one, other = old.get(place), new.get(place)
+            if one == other:
+                continue
+            seq, kind, subject, threat = place
+            as_of = (one or other).as_of  # type: ignore[union-attr]
+            first, last = self._touched.get((kind, subject, threat), (2**62, 0))
+            edge = seq in on_edge or (seq >= first and as_of <= last)
+            if edge:
+                later.add(seq)
+            self._tell(edge, seq, "decision", one, other)
+        return later
 
 
-def _compare_vectors(
-    report: ReplayReport, stored: pa.Array, left: Any, again: pa.Array, right: Any, seqs: Any, engine: Engine
-) -> None:
-    mine, theirs = again.take(pa.array(right)), stored.take(pa.array(left))
+@dataclass(frozen=True)
+class Rows:
+    """Rows that both sides have: their seqs, and where they stand in what is stored and in what was decided again."""
+
+    seqs: Int64s
+    left: Int64s
+    right: Int64s
+
+
+def _compare_vectors(report: ReplayReport, stored: pa.Array, rows: Rows, again: pa.Array, engine: Engine) -> None:
+    mine, theirs = again.take(pa.array(rows.right)), stored.take(pa.array(rows.left))
     present = np.flatnonzero(np.asarray(theirs.is_valid()))
     report.vectors += len(present)
     for k in present.tolist():
@@ -148,13 +233,13 @@ def _compare_vectors(
             if nearly(before[name], after.get(name)):
                 report.edges += before[name] != after.get(name)
             else:
-                report.add(Difference(int(seqs[k]), f"feature:{name}", str(before[name]), str(after.get(name))))
+                report.add(Difference(int(rows.seqs[k]), f"feature:{name}", str(before[name]), str(after.get(name))))
 
 
 def nearly(old: object, new: object) -> bool:
     """Whether two feature values are equal in the sense of docs/features.md: floats within 1e-9, else exactly."""
     if isinstance(old, float) and isinstance(new, float):
-        return math.isclose(old, new, rel_tol=1e-9, abs_tol=0.0)
+        return math.isclose(old, new, rel_tol=NEAR, abs_tol=0.0)
     return type(old) is type(new) and old == new
 
 
@@ -168,18 +253,6 @@ def vector_values(packed: bytes, engine: Engine) -> dict[str, object]:
         raw: Any = values[k : k + 1].view(np.float64)[0] if kind is Kind.FLOAT else values[k]
         found[name] = (bool(raw) if kind is Kind.BOOL else raw.item()) if valid[k] else None
     return found
-
-
-def _compare_rows(report: ReplayReport, outcome: Outcome, engine: Engine, store: Store, erased: set[int]) -> None:
-    seqs = outcome.seq
-    stored = store.read_decisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1)
-    decisions, _ = rows_of(outcome.table, outcome.decisions, engine)
-    old = {_key(row): row for row in stored if row.seq not in erased}
-    new = {_key(row): row for row in decisions if row.seq not in erased}
-    report.decisions += len(new)
-    for place in sorted(old.keys() | new.keys()):
-        if old.get(place) != new.get(place):
-            report.add(Difference(place[0], "decision", str(old.get(place)), str(new.get(place))))
 
 
 def _key(row: DecisionRow) -> tuple[int, str, int, str]:

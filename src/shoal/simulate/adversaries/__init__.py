@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from shoal.simulate.addresses import AddressBook
+from shoal.simulate.adversaries.complaints import plan_brigading, plan_reupload, verdicts
 from shoal.simulate.adversaries.credentials import plan_spraying, plan_stuffing
 from shoal.simulate.adversaries.destruction import plan_destruction
+from shoal.simulate.adversaries.exfiltration import plan_consent, plan_insiders
 from shoal.simulate.adversaries.fakes import plan_fakes
+from shoal.simulate.adversaries.growth import plan_quota, plan_referrals, plan_spam
+from shoal.simulate.adversaries.identity import plan_fatigue, plan_recovery, plan_theft
 from shoal.simulate.adversaries.links import plan_malware, plan_phishing
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.adversaries.takeover import plan_takeover
@@ -33,6 +37,16 @@ PLANS: dict[str, Callable[[Stage], list[Rows]]] = {
     "phishing": plan_phishing,
     "malware": plan_malware,
     "destruction": plan_destruction,
+    "mfa_fatigue": plan_fatigue,
+    "session_theft": plan_theft,
+    "account_recovery": plan_recovery,
+    "app_consent": plan_consent,
+    "insider_exfiltration": plan_insiders,
+    "referral_abuse": plan_referrals,
+    "quota_abuse": plan_quota,
+    "invite_spam": plan_spam,
+    "report_brigading": plan_brigading,
+    "reupload": plan_reupload,
 }
 
 
@@ -56,7 +70,7 @@ def plan_attacks(scenario: Scenario, seed: int, people: People, book: AddressBoo
     parts: list[Rows] = []
     for index, adversary in enumerate(scenario.adversaries):
         stage = Stage(scenario, seed, people, book, presence, attacks.labels, attacks.suffixes, index, adversary)
-        planned = concat(PLANS[adversary.kind](stage))
+        planned = concat(verdicts(stage, PLANS[adversary.kind](stage)))
         planned["number"] = (1 << 55) + (index << 36) + np.arange(length(planned))
         planned["attack"][:] = index
         parts.append(planned)

@@ -42,7 +42,7 @@ def plan_spraying(stage: Stage) -> list[Rows]:
 def _attempts(stage: Stage, time: Ints, target: Ints) -> list[Rows]:
     """Failures for most, logins for those whose password was right; then what follows inside."""
     spec, rng, people, size = stage.adversary, stage.rng, stage.people, len(time)
-    pool = stage.pool(spec.origin, spec.addresses)
+    pool = stage.pool(spec.origin, spec.addresses, spec.systems)
     which = rng.integers(0, len(pool), size)
     address = pool[which]
     kit = stage.agents(spec.tool, len(pool) * _AGENTS_PER_ADDRESS)

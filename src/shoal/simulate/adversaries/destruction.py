@@ -6,10 +6,10 @@ import numpy as np
 
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.catalogue import CLIENTS
-from shoal.simulate.draws import SECOND, Ints, median_counts, micros, pick, ragged, running
+from shoal.simulate.draws import SECOND, Ints, median_counts, micros, pick, ragged, running, unit
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.people import DEVICES, agent_code, device_code
-from shoal.simulate.rows import Rows, rows, take
+from shoal.simulate.rows import Rows, extra, rows, take
 
 _DESKTOP = np.array([c.weight if c.client == "desktop" else 0.0 for c in CLIENTS])
 _NOTE = "=README_RESTORE_FILES.txt"
@@ -40,7 +40,8 @@ def plan_destruction(stage: Stage) -> list[Rows]:
     acts = take(who, group)
     content = rng.integers(1 << 40, 1 << 61, len(over))
     out = [rows("session.used", begin, **who, method="token", **truth)]
-    out.append(rows("file.modified", time[over], **take(acts, over), **take(shared, over), content=content, **truth))
+    shown = {"content": content, "extra": _entropy(stage, content)}
+    out.append(rows("file.modified", time[over], **take(acts, over), **take(shared, over), **shown, **truth))
     named = np.flatnonzero(~delete & (rng.random(len(group)) < spec.rename))
     suffix = _suffixes(stage, size)[group[named]]
     some = {**take(acts, named), **take(shared, named)}
@@ -56,6 +57,14 @@ def plan_destruction(stage: Stage) -> list[Rows]:
     for victim, start, end in zip(victims.tolist(), begin.tolist(), ends.tolist(), strict=True):
         stage.label("account", victim, "destruction", start, end + SECOND)
     return out
+
+
+def _entropy(stage: Stage, content: Ints) -> Ints:
+    """What a client that states it would say of the new contents: near 8 bits a byte where all is encrypted. Some
+    encrypt only parts of each file, to be quick and to hide."""
+    plain = 4.0 + 3.9 * unit(content, 25)  # of the file before: any kind
+    bits = plain + (7.99 - plain) * stage.adversary.encrypted
+    return extra("entropy", np.round(bits * 100).astype(np.int64))
 
 
 def _suffixes(stage: Stage, size: int) -> Ints:

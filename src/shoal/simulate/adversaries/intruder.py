@@ -182,7 +182,7 @@ def recover(stage: Stage, entries: Entries, last: Ints) -> list[Rows]:
     wait = back % DAY // HOUR
     back = back + np.where((wait >= 1) & (wait < 6), 6 * HOUR, 0)
     for victim, start, end in zip(entries.victim.tolist(), entries.time.tolist(), back.tolist(), strict=True):
-        stage.label("account", victim, "account_takeover", start, end)
+        stage.label("account", victim, stage.victim_kind, stage.since.get(victim, start), end)
     address = stage.presence.home_address(entries.victim, back)
     device = device_code(entries.victim, np.zeros(size, np.int64), np.zeros(size, np.int64))
     agent = stage.agents("victim", size, entries.victim, back)

@@ -44,8 +44,7 @@ def _plan(
     out, owners = _fresh_owners(stage, fresh)
     more, hijacked = _hijacked_owners(stage, spec.owners - fresh)
     out += more
-    since = np.concatenate([owners.time, hijacked.time])
-    who = {name: np.concatenate([column, hijacked.who()[name]]) for name, column in owners.who().items()}
+    since, who = _both(owners, hijacked)
     counts = np.maximum(rng.poisson(spec.links, len(since)), 1)
     group, place = ragged(counts)
     wait = (rng.exponential(max(spec.age_days, 1e-4), len(group)) * DAY).astype(np.int64)
@@ -72,6 +71,23 @@ def _plan(
         part["harmful"] = np.zeros(length(part), np.int8)
     _label(stage, link, made, content, owners)
     return [*out, visits, reports]
+
+
+def _both(owners: Entries, hijacked: Entries) -> tuple[Ints, Rows]:
+    """Since when, and who: one after the other."""
+    since = np.concatenate([owners.time, hijacked.time])
+    return since, {name: np.concatenate([column, hijacked.who()[name]]) for name, column in owners.who().items()}
+
+
+def fresh_and_hijacked(stage: Stage, size: int) -> tuple[list[Rows], Ints, Rows]:
+    """Accounts to act with: `fresh` of them sign up for it (and are labelled), the others are hijacked. Rows, since
+    when, and the columns that tell who acts."""
+    fresh = round(size * stage.adversary.fresh)
+    out, owners = _fresh_owners(stage, fresh)
+    for account, moment in zip(owners.victim.tolist(), owners.time.tolist(), strict=True):
+        stage.label("account", account, stage.adversary.kind, moment, None)
+    more, hijacked = _hijacked_owners(stage, size - fresh)
+    return out + more, *_both(owners, hijacked)
 
 
 def _files(stage: Stage, owner: Ints, endings: tuple[str, ...]) -> Ints:

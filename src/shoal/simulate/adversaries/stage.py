@@ -12,12 +12,15 @@ import numpy as np
 
 from shoal.simulate.addresses import AddressBook
 from shoal.simulate.catalogue import CLIENTS, MAIL_DOMAINS, MAIL_WEIGHTS, SCRIPT_CLIENT, VERSIONS
-from shoal.simulate.draws import DAY, HOUR, MINUTE, Bools, Ints, generator, pick
+from shoal.simulate.draws import DAY, HOUR, MINUTE, Bools, Ints, generator, micros, pick
 from shoal.simulate.honest.presence import Presence, book_country
-from shoal.simulate.people import People, agent_code, device_code
+from shoal.simulate.people import DEVICES, People, agent_code, device_code
+from shoal.simulate.rows import Rows, rows
 from shoal.simulate.scenario import Scenario
 from shoal.simulate.truth import MARK, LabelBook
 
+_BROWSER = 0
+"""The commonest browser: the first of `CLIENTS`."""
 _WEB_AGENTS = np.array([c.weight if c.client == "web" else 0.0 for c in CLIENTS])
 
 
@@ -35,7 +38,11 @@ class Stage:
         self.start = scenario.start + int(adversary.start_day * DAY)
         self.end = self.start + int(adversary.days * DAY)
         self.world_end = scenario.start + scenario.days * DAY
-        self.mark = MARK[adversary.kind]
+        self.mark, self.recovery = MARK[adversary.kind], MARK["recovery"]
+        self.victim_kind = "account_takeover"
+        """Kind of the labels of hijacked accounts."""
+        self.since: dict[int, int] = {}
+        """From when on a hijacked account is under attack (µs), where that is before the login."""
         self._next = (1 << 56) + (index << 36)
 
     def codes(self, size: int) -> Ints:
@@ -74,8 +81,8 @@ class Stage:
         chosen: Ints = np.sort(self.rng.permutation(pool)[:size])
         return chosen
 
-    def pool(self, origin: str, size: int) -> Ints:
-        """Up to `size` distinct addresses of that origin."""
+    def pool(self, origin: str, size: int, systems: int = 0) -> Ints:
+        """Up to `size` distinct addresses of that origin, of at most `systems` autonomous systems (0: of any)."""
         book = self.book
         source = {
             "hosting": book.hosting.ravel(),
@@ -83,6 +90,10 @@ class Stage:
             "residential": book.residential,
             "mobile": (book.carriers.ravel()[:, None] + np.arange(book.carrier_size)[None, :]).ravel(),
         }[origin]
+        if systems:
+            known = np.unique(book.asn[source])
+            source = source[np.isin(book.asn[source], self.rng.permutation(known)[:systems])]
+            return self.rng.permutation(source)[:size]
         if origin == "hosting" and size < book.hosting.shape[1]:  # few machines: at one company, near one another
             row: Ints = book.hosting[int(self.rng.integers(0, len(book.hosting)))]
             machines: Ints = row[self.rng.permutation(min(len(row), size * 3))[:size]]
@@ -133,6 +144,8 @@ class Stage:
         if tool == "none":
             return np.full(size, SCRIPT_CLIENT * VERSIONS + 3, dtype=np.int64)
         time = np.full(size, self.start) if time is None else time
+        if tool == "single":
+            return np.full(size, _BROWSER * VERSIONS + 2 + self.index % 3, dtype=np.int64)
         if tool == "victim" and victims is not None:
             known = np.minimum(victims, self.people.honest - 1)
             device = device_code(known, np.zeros(size, np.int64), np.zeros(size, np.int64))
@@ -145,6 +158,34 @@ class Stage:
         mail = pick(self.rng, MAIL_WEIGHTS, len(created)) if domain is None else domain
         return self.people.add(created, self.book.city[address], mail)
 
+    def joined(
+        self, created: Ints, address: Ints, device: Ints, agent: Ints, mail: Ints | int | None = None,
+        method: str = "email",
+    ) -> tuple[list[Rows], Rows]:  # fmt: skip
+        """Accounts that sign up for the attack: their rows, and the columns that tell who acts."""
+        size, rng = len(created), self.rng
+        account = self.accounts(created, address, mail)
+        who: Rows = {
+            "actor": account, "account": account, "session": self.codes(size), "device": device,
+            "address": address, "agent": agent,
+        }  # fmt: skip
+        said = {"method": method, "domain": self.people.mail[account], "outcome": "success"}
+        out = [rows("account.created", created, **who, **said, **self.truth())]
+        begun = created + micros(rng.uniform(1, 4, size))
+        out.append(rows("session.started", begun, **who, **self.truth()))
+        return out, who
+
+    def own(self, accounts: Ints, time: Ints) -> Rows:
+        """Who acts, where an honest account's own first device acts from where its owner is."""
+        size = len(accounts)
+        none = np.zeros(size, np.int64)
+        family, device = self.people.family[accounts, 0], device_code(accounts, none, none)
+        return {
+            "actor": accounts, "account": accounts, "session": (1 << 57) + accounts * DEVICES, "device": device,
+            "address": self.presence.address(self.rng, accounts, time, family),
+            "agent": agent_code(family, device, self.scenario.start, time),
+        }  # fmt: skip
+
     def common_mail(self, size: int) -> Ints:
         """Domains of common mail providers."""
         return self.rng.integers(0, len(MAIL_DOMAINS), size)
@@ -154,6 +195,11 @@ class Stage:
         if text not in self.suffixes:
             self.suffixes.append(text)
         return self.suffixes.index(text)
+
+    def harmless(self, part: Rows) -> Rows:
+        """Marks rows of honest people, or of the service, as belonging to this attack."""
+        size = len(part["time"])
+        return {**part, "mark": np.full(size, self.mark, np.int8), "harmful": np.zeros(size, np.int8)}
 
     def truth(self, harmful: bool | Bools = True) -> dict[str, Any]:
         """The columns that mark rows as this attack's."""

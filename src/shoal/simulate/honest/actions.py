@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoal.simulate.catalogue import CODE, MAIL_DOMAINS, TYPE
+from shoal.simulate.catalogue import CODE, MAIL_DOMAINS, POPULAR_APPS, TYPE
 from shoal.simulate.draws import Ints, lognormal_counts, micros, pick, ragged, rank_within, running
 from shoal.simulate.honest.presence import Presence
 from shoal.simulate.honest.sessions import Sessions
@@ -140,7 +140,7 @@ def _app_rows(rng: np.random.Generator, scenario: Scenario, table: Sessions) -> 
 
 def app_rows(rng: np.random.Generator, time: Ints, who: Rows) -> Rows:
     """`app.authorized` for these actors: which application, which scope."""
-    popularity = 1.0 / np.arange(1, len(CODE["app"]) + 1)
+    popularity = 1.0 / np.arange(1, POPULAR_APPS + 1)
     scopes = np.array([CODE["permission"][w] for w in ("files.read", "files.write", "offline")])
     scope = scopes[pick(rng, [5, 4, 2], len(time))]
     return rows("app.authorized", time, **who, app=pick(rng, popularity, len(time)), permission=scope)

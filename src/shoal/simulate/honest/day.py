@@ -11,9 +11,12 @@ import numpy as np
 from shoal.simulate.addresses import AddressBook
 from shoal.simulate.draws import DAY, Ints, generator, lognormal_counts, median_counts
 from shoal.simulate.honest.actions import draw_actions, some_file
-from shoal.simulate.honest.habits import begin_journeys, bulk_rows, get_devices, label_moves
+from shoal.simulate.honest.calendar import Calendar
+from shoal.simulate.honest.habits import begin_journeys, bulk_rows, get_devices, label_moves, label_shared
 from shoal.simulate.honest.links import Visits, plan_visits, report_rows, visit_rows
+from shoal.simulate.honest.moderation import Moderators
 from shoal.simulate.honest.presence import Presence
+from shoal.simulate.honest.programs import Programs
 from shoal.simulate.honest.sessions import Tokens, draw_sessions
 from shoal.simulate.people import DEVICES, People
 from shoal.simulate.rows import Rows, concat, length, take
@@ -37,8 +40,13 @@ class HonestWorld:
         slots = np.arange(DEVICES)[None, :] < people.devices[:, None]
         slots[people.settled :] = False
         first = (1 << 57) + np.arange(people.honest * DEVICES).reshape(-1, DEVICES)
-        self.tokens = Tokens(np.where(slots, first, 0), np.zeros((people.honest, DEVICES), np.int64))
+        none = np.zeros((people.honest, DEVICES), np.int64)
+        self.tokens = Tokens(np.where(slots, first, 0), none, none.astype(bool))
         label_moves(scenario, self.presence, self.labels)
+        self.calendar = Calendar(seed, self.presence, self.labels)
+        self.programs = Programs(seed, self.presence, self.labels)
+        self.moderators = Moderators(seed, self.presence, self.labels)
+        label_shared(self.presence, self.labels)
         self.old_links = self._old_links()
 
     def day(self, day: int) -> Rows:
@@ -55,7 +63,11 @@ class HonestWorld:
         rng = generator(seed, "bulk", day)
         parts += bulk_rows(rng, scenario, table, self.library, self.gone, self.labels)
         parts += self._visit_day(day, links)
+        parts += self.programs.day(day, self.tokens, self.library)
         whole = concat(parts)
+        more = self.calendar.day(day, self.tokens, self.library, whole)
+        if more:
+            whole = concat([whole, *more])
         whole["number"] = ((day + 1) << 36) + np.arange(length(whole))
         return whole
 
@@ -96,13 +108,16 @@ class HonestWorld:
         made = dict(made, content=np.full(length(made), -1, np.int64))
         self._keep(self._plan(rng, made, lognormal_counts(rng, links.visits_mean, links.visits_sigma, length(made))))
         self._viral(day, made)
+        for plan in self.calendar.photo(day, made):
+            self._keep(plan)
         rng = generator(self.seed, "visitors", day)
         due = self.visits.pop(day)
         if not due:
-            return []
+            none = concat([])
+            return self.moderators.day(day, self.tokens, none, none)
         plan = {name: np.concatenate([part[name] for part in due]) for name in due[0]}
-        rows_today = visit_rows(rng, self.presence, self.tokens, plan)
-        size = min(int(rng.poisson(links.false_reports_per_week / 7)), len(plan["time"]))
+        rows_today = self.moderators.open(visit_rows(rng, self.presence, self.tokens, plan))
+        size = min(int(rng.poisson(links.false_reports_per_week / 7)), length(rows_today), len(plan["time"]))
         chosen = rng.choice(length(rows_today), size, replace=False)
         reasons = {"spam": 4.0, "copyright": 2.0, "other": 3.0, "phishing": 1.5, "malware": 1.0}
         reports = report_rows(rng, take(rows_today, chosen), reasons)
@@ -110,7 +125,8 @@ class HonestWorld:
         known = scenario.start + (day + 3) * DAY
         for link, time in zip(reports["link"].tolist(), reports["time"].tolist(), strict=True):
             self.labels.add("link", link, "benign_false_report", time, None, known, None)
-        return [rows_today, reports]
+        more = self.moderators.day(day, self.tokens, rows_today, reports)
+        return [self.moderators.open(rows_today), reports, *more]  # less those of links that today's verdicts stop
 
     def _viral(self, day: int, made: Rows) -> None:
         """Some links of today are carried through the world by people who like them."""

@@ -22,7 +22,12 @@ def begin_journeys(
 ) -> None:
     """Some set out today; `presence` knows it from then on."""
     people = presence.people
-    who = np.flatnonzero(rng.random(people.honest) < scenario.habits.travel_per_week / 7)
+    odds = scenario.habits.travel_per_week / 7
+    for happening in scenario.calendar:
+        if happening.kind == "holiday" and happening.day <= (day_start - scenario.start) / DAY + 1e-9:
+            inside = (day_start - scenario.start) / DAY < happening.day + happening.days
+            odds *= happening.travel if inside else 1.0
+    who = np.flatnonzero(rng.random(people.honest) < odds)
     who = who[(presence.travel_until[who] < day_start) & (people.created[who] < day_start)]
     weights = [home.weight for home in scenario.homes]
     to = pick(rng, weights, len(who))
@@ -98,3 +103,13 @@ def label_moves(scenario: Scenario, presence: Presence, labels: LabelBook) -> No
             moment = scenario.start + int(happening.day * DAY)
             for account in np.flatnonzero(people.org[: people.honest] == org).tolist():
                 labels.add("account", account, "benign_office_move", moment, moment + 3 * DAY, moment, None)
+
+
+def label_shared(presence: Presence, labels: LabelBook) -> None:
+    """Members of households that use one computer with several accounts."""
+    scenario = presence.scenario
+    end = scenario.start + scenario.days * DAY
+    leader = presence.computer_of
+    away = np.flatnonzero(leader != np.arange(len(leader)))
+    for account in np.unique(np.concatenate([away, leader[away]])).tolist():
+        labels.add("account", account, "benign_shared_device", scenario.start, end, scenario.start, None)

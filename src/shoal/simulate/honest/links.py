@@ -73,7 +73,7 @@ def visit_rows(rng: np.random.Generator, presence: Presence, tokens: Tokens | No
     there = np.maximum(visitor, 0)
     signed = (visitor >= 0) & (people.created[there] < time)
     if tokens is not None:
-        signed &= tokens.session[there, 0] > 0
+        signed &= (tokens.session[there, 0] > 0) & ~tokens.expired[there, 0]
         session, generation = tokens.session[there, 0], tokens.generation[there, 0]
     else:
         session, generation = (1 << 59) + there, np.zeros(size, np.int64)

@@ -37,6 +37,10 @@ class Presence:
         self.renumbered_at = np.full(len(book.countries), np.iinfo(np.int64).max)
         self.offset = np.array([int(h.utc_offset_h * HOUR) for h in scenario.homes], dtype=np.int64)
         self.local, self.local_start = by_city(book, len(scenario.homes))
+        self.city_country = book_country(book, scenario, np.arange(len(scenario.homes)))
+        self.renumberings: list[tuple[int, str]] = []
+        self.moved_to, self.house_country = self._other_houses()
+        self.computer_of = self._computers()
         for happening in scenario.calendar:
             moment = scenario.start + int(happening.day * DAY)
             if happening.kind == "office_move" and len(people.org_size):
@@ -44,6 +48,39 @@ class Presence:
             if happening.kind == "carrier_renumbering":
                 chosen = [c for c in range(len(book.countries)) if happening.country in ("", book.countries[c])]
                 self.renumbered_at[chosen] = moment
+            if happening.kind == "provider_renumbering":
+                self.renumberings.append((moment, happening.country))
+
+    def renumbers(self, country: Ints, where: str) -> Bools:
+        """Which of these countries a renumbering concerns."""
+        found: Bools = np.full(len(country), True) if not where else country == self.book.countries.index(where)
+        return found
+
+    def _other_houses(self) -> tuple[Ints, Ints]:
+        """For each household the one whose addresses it gets when its provider renumbers: of the same provider and
+        city, half of them further on, so in another prefix where there is one; and its country."""
+        book = self.book
+        first = book.homes
+        key = book.city[first] * (1 << 40) + book.asn[first]
+        order = np.lexsort((np.arange(len(first)), key))
+        arranged = key[order]
+        start = np.searchsorted(arranged, arranged, side="left")
+        size = np.searchsorted(arranged, arranged, side="right") - start
+        place = np.arange(len(first)) - start
+        target = np.empty(len(first), dtype=np.int64)
+        target[order] = order[start + (place + size // 2) % np.maximum(size, 1)]
+        return target, book.country[first]
+
+    def _computers(self) -> Ints:
+        """Whose computer each account uses: its own, or that of the first member of its household."""
+        people, share = self.people, self.scenario.population.shared_device_share
+        own = np.arange(people.honest)
+        if share <= 0:
+            return own
+        members = np.flatnonzero(unit(people.household, 38) < share)
+        houses, first = np.unique(people.household[members], return_index=True)
+        own[members] = members[first[np.searchsorted(houses, people.household[members])]]
+        return own
 
     def home_address(self, account: Ints, time: Ints) -> Ints:
         """The address of each account's home at that time: fixed, or one of its leases."""
@@ -53,6 +90,9 @@ class Presence:
         phase = (unit(house, 31) * lease).astype(np.int64)
         period = (time + phase) // lease
         slot = (mix(house * 100_003 + period, 32) % np.uint64(SLOTS)).astype(np.int64)
+        for moment, where in self.renumberings:
+            moved = (time >= moment) & self.renumbers(self.house_country[house], where)
+            house = np.where(moved, self.moved_to[house], house)
         return book.homes[house] + np.where(people.static[account], 0, slot)
 
     def carrier_address(self, rng: np.random.Generator, account: Ints, time: Ints) -> Ints:

@@ -16,6 +16,7 @@ from shoal.simulate.honest.presence import Presence, is_weekday, program_family
 from shoal.simulate.people import DEVICES, agent_code, device_code
 from shoal.simulate.rows import Rows, rows, take
 from shoal.simulate.scenario import Failures, Scenario
+from shoal.simulate.truth import MARK
 
 THROWAWAY = 1 << 60
 """Device codes from here on: private browsing, one session each."""
@@ -27,6 +28,7 @@ class Tokens:
 
     session: Ints  # [honest, DEVICES]
     generation: Ints  # [honest, DEVICES]
+    expired: Bools  # [honest, DEVICES]: the service dropped the token; the device is still known
 
 
 @dataclass
@@ -74,7 +76,15 @@ def _work_factor(scenario: Scenario, presence: Presence, account: Ints, time: In
                 cities = np.array([h.country == presence.book.countries[code] for h in scenario.homes])
                 inside &= cities[people.home[account]]
             factor = np.where(inside, factor * happening.factor, factor)
+        if happening.kind == "product_launch":
+            start = scenario.start + int(happening.day * DAY)
+            inside = (time >= start) & (time < start + int(happening.days * DAY))
+            factor = np.where(inside, factor * max(happening.factor, 1) ** _USE, factor)
     return factor
+
+
+_USE = 0.5
+"""How much more old customers come at a launch, as a power of how many more sign up."""
 
 
 def draw_starts(
@@ -84,6 +94,9 @@ def draw_starts(
     people, activity = presence.people, scenario.activity
     day_start = scenario.start + day * DAY
     peak = max(1.0, activity.weekend_private, activity.weekend_work)
+    for happening in scenario.calendar:
+        if happening.kind == "product_launch" and happening.day < day + 1 and happening.day + happening.days > day:
+            peak *= max(happening.factor, 1) ** _USE
     account = np.repeat(np.arange(people.honest), rng.poisson(people.rate * peak))
     works = people.works[account]
     hour = np.where(
@@ -95,8 +108,23 @@ def draw_starts(
     kept = rng.random(len(account)) * peak < _work_factor(scenario, presence, account, start)
     kept &= (start > people.created[account] + 120 * SECOND) & (start < gone[account])
     account, start = account[kept], start[kept]
+    for begin, end in outages(scenario):  # who could not log in comes again when it is over
+        if day_start <= end < day_start + DAY:
+            some = np.flatnonzero((start >= begin) & (start < end))
+            again = end + 10 * SECOND + micros(rng.exponential(900, len(some)))
+            account, start = np.concatenate([account, account[some]]), np.concatenate([start, again])
     order = np.argsort(start, kind="stable")
     return account[order], start[order]
+
+
+def outages(scenario: Scenario) -> list[tuple[int, int]]:
+    """When nobody could log in: begin and end, µs."""
+    found = []
+    for happening in scenario.calendar:
+        if happening.kind == "login_outage":
+            begin = scenario.start + int(happening.day * DAY)
+            found.append((begin, begin + int(happening.days * DAY)))
+    return found
 
 
 def draw_sessions(
@@ -119,15 +147,26 @@ def draw_sessions(
     slot = np.where(program, DEVICES - 1, slot)
     family = np.where(program, program_family(account), people.family[account, slot])
     throwaway = (rng.random(size) < 0.02) & ~program
-    device = device_code(account, slot, tokens.generation[account, slot])
+    holder = np.where((slot == 0) & ~program, presence.computer_of[account], account)
+    family = np.where(holder != account, people.family[holder, 0], family)
+    device = device_code(holder, slot, tokens.generation[holder, slot])
     device = np.where(throwaway, THROWAWAY + (day << 34) + np.arange(size), device)
     login = (rng.random(size) < scenario.activity.login_share) | throwaway
-    gives_up = login & ~signup & ~program & (rng.random(size) < scenario.failures.gives_up)
+    must = _expire(scenario, tokens, account, slot, start, ~throwaway, day_start)
+    login |= must
+    gives_up = login & ~must & ~signup & ~program & (rng.random(size) < scenario.failures.gives_up)
     gives_up &= ~(people.sso[account] | people.passkey[account])
     address = presence.address(rng, account, start, family)
     agent = agent_code(family, device, scenario.start, start)
     emitted = [_given_up(rng, account, start, device, address, agent, gives_up)]
     stay = ~gives_up
+    for begin, end in outages(scenario):
+        inside = (start >= begin) & (start < end)
+        if inside.any():  # also those whose device holds no token
+            shut = inside & (login | (tokens.session[account, slot] == 0)) & ~signup & stay
+            tokens.expired[account[shut & must], slot[shut & must]] = True
+            emitted.append(_shut_out(rng, (account, start, device, address, agent), people.sso, shut, end))
+            stay &= ~shut
     table = Sessions(
         account[stay], start[stay], slot[stay], device[stay], address[stay], agent[stay],
         np.zeros(int(stay.sum()), np.int64), login[stay], np.zeros(int(stay.sum()), bool), signup[stay],
@@ -135,6 +174,74 @@ def draw_sessions(
     _hand_out_tokens(table, tokens, day, throwaway[stay])
     emitted += _beginnings(rng, scenario, presence, table)
     return table, emitted
+
+
+def _expire(
+    scenario: Scenario, tokens: Tokens, account: Ints, slot: Ints, start: Ints, lasting: Bools, day_start: int
+) -> Bools:
+    """Which of today's sessions must begin with a login since the service has dropped all tokens. Sessions that are not
+    `lasting` (private browsing) renew nothing."""
+    must = np.zeros(len(account), bool)
+    moments = [scenario.start + int(h.day * DAY) for h in scenario.calendar if h.kind == "session_expiry"]
+    if not moments:
+        return must
+    at = np.flatnonzero(lasting)
+    account, slot, start = account[at], slot[at], start[at]
+    key = account * DEVICES + slot
+    must[at] = _first_of(key, start, np.ones(len(at), bool)) & tokens.expired[account, slot]
+    tokens.expired[account, slot] = False
+    for moment in moments:
+        if day_start <= moment < day_start + DAY:
+            late = start >= moment
+            tokens.expired[:] = True
+            tokens.expired[account[late], slot[late]] = False
+            must[at] |= _first_of(key, start, late)
+    return must
+
+
+def _first_of(key: Ints, start: Ints, among: Bools) -> Bools:
+    """The earliest of each key among some rows."""
+    index = np.flatnonzero(among)
+    order = index[np.lexsort((start[index], key[index]))]
+    out = np.zeros(len(key), bool)
+    out[order[np.unique(key[order], return_index=True)[1]]] = True
+    return out
+
+
+def _shut_out(
+    rng: np.random.Generator, table: tuple[Ints, Ints, Ints, Ints, Ints], sso: Bools, who: Bools, end: int
+) -> Rows:
+    """Tries during an outage of the login: each person a few; the service says that it is unavailable or, since its
+    password store does not answer, that the password is wrong."""
+    index = np.flatnonzero(who)
+    account = table[0][index]
+    group, _ = ragged(1 + rng.poisson(2.5, len(index)))
+    at = index[group]
+    gaps = micros(rng.exponential(70, len(at)) + 4)
+    time = np.minimum(table[1][at] + running(gaps, np.bincount(group, minlength=len(index))), end - SECOND)
+    time = np.maximum(time, table[1][at])
+    words = np.array([CODE["reason"]["unavailable"], CODE["reason"]["bad_password"]])
+    reason = words[(rng.random(len(at)) < 0.4).astype(np.int64)]
+    method = np.where(sso[account[group]], CODE["method"]["sso"], CODE["method"]["password"])
+    seen = {"account": table[0][at], "device": table[2][at], "address": table[3][at], "agent": table[4][at]}
+    return rows(
+        "login.failed", time, **seen, method=method, reason=reason, outcome="failure", mark=MARK["benign_incident"]
+    )
+
+
+def own_device(rng: np.random.Generator, presence: Presence, tokens: Tokens, account: Ints, time: Ints) -> Rows:
+    """Who acts, where each person acts with the first device, in the session that its token stands for."""
+    people = presence.people
+    none = np.zeros(len(account), np.int64)
+    holder = presence.computer_of[account]
+    family, session = people.family[holder, 0], tokens.session[account, 0]
+    device = device_code(holder, none, tokens.generation[holder, 0])
+    return {
+        "actor": account, "account": account,
+        "session": np.where(session > 0, session, (1 << 57) + account * DEVICES), "device": device,
+        "address": presence.address(rng, account, time, family),
+        "agent": agent_code(family, device, presence.scenario.start, time),
+    }  # fmt: skip
 
 
 def _hand_out_tokens(table: Sessions, tokens: Tokens, day: int, throwaway: Bools) -> None:
@@ -196,7 +303,15 @@ def _beginnings(rng: np.random.Generator, scenario: Scenario, presence: Presence
     )
     out += _failures(rng, failures, presence, table, index[~sso & ~passkey])
     out += _challenges(rng, failures, presence, table, index[~sso & ~passkey])
-    out.append(rows("login.succeeded", start, **table.who(index), method=method, outcome="success"))
+    wave = np.full(len(index), -1)
+    for happening in scenario.calendar:
+        if happening.kind in ("session_expiry", "login_outage"):
+            over = scenario.start + int(
+                (happening.day + (happening.days if happening.kind == "login_outage" else 0)) * DAY
+            )
+            wave[(start >= over) & (start < over + HOUR)] = MARK["benign_incident"]
+    said = {"method": method, "outcome": np.zeros(len(index), np.int64), "mark": wave}
+    out.append(rows("login.succeeded", start, **table.who(index), **said))
     out.append(rows("session.started", start + micros(rng.uniform(0.1, 0.9, len(index))), **table.who(index)))
     back = np.flatnonzero(~table.login & ~table.signup)
     out.append(rows("session.used", table.start[back], **table.who(back), method="token"))

@@ -13,6 +13,8 @@ from shoal.simulate.scenario.adversaries import (
     Stuffing,
     Takeover,
 )
+from shoal.simulate.scenario.expect import Expectations, ExpectedAttack, ExpectedBenign, ExpectedHonest
+from shoal.simulate.scenario.reactions import Budget, Reactions
 from shoal.simulate.scenario.read import builtin_scenario, builtin_scenarios, parse_scenario, read_scenario
 from shoal.simulate.scenario.schema import SCENARIO_VERSION, Failures, Happening, Home, Scenario
 
@@ -20,7 +22,12 @@ __all__ = [
     "ADVERSARIES",
     "SCENARIO_VERSION",
     "Adversary",
+    "Budget",
     "Destruction",
+    "Expectations",
+    "ExpectedAttack",
+    "ExpectedBenign",
+    "ExpectedHonest",
     "Failures",
     "FakeAccounts",
     "Happening",
@@ -29,6 +36,7 @@ __all__ = [
     "Malware",
     "Persistence",
     "Phishing",
+    "Reactions",
     "Scenario",
     "Spraying",
     "Stuffing",

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal.simulate.scenario.schema import fraction, knob
+from shoal.simulate.scenario.knobs import fraction, knob
+from shoal.simulate.scenario.reactions import Budget
 
-TOOLS = ("none", "common", "victim")
+TOOLS = ("none", "common", "victim", "single")
 _TOOL = (
     "what the user agent shows: `none` a script's own name, `common` drawn as honest people's are, `victim` the very"
-    " string of the victim's device"
+    " string of the victim's device, `single` one common browser throughout"
 )
+NEAR = ("anywhere", "country", "city", "network")
+_NEAR = "whence: `anywhere`; `country` of the victim; `city`; `network` (the victim's own provider)"
 FROM = ("hosting", "vpn", "residential", "mobile")
 _FROM = "whose addresses: hosting companies, VPN exits, homes (a proxy network), or behind mobile carriers"
 
@@ -25,6 +28,7 @@ class Adversary:
     start_day: float = knob(0.0, "when it begins", 0, 3650, required=True)
     days: float = knob(2.0, "how long it goes on", 0.01, 3650)
     known_after_h: float = knob(48.0, "mean hours from harm to a label of it being known", 0, 24_000)
+    budget: Budget = knob(Budget, "what he can afford when he is stopped")  # noqa: RUF009
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Stuffing(Persistence):
     use_rate: float = fraction(0.4, "share of opened accounts that are used afterwards, the others are kept for sale")
     origin: str = knob("hosting", _FROM, choices=FROM)
     addresses: int = knob(8, "distinct addresses", 1, 1_000_000)
+    systems: int = knob(0, "autonomous systems that the addresses belong to; 0: any number", 0, 10_000)
     tool: str = knob("common", _TOOL, choices=TOOLS)
     steady: float = fraction(0.5, "0: by day in bursts; 1: evenly (low and slow)")
 
@@ -73,11 +78,7 @@ class Takeover(Persistence):
     """Targeted takeover: the intruder holds the password (phished, bought) and comes as near as he can."""
 
     victims: int = knob(10, "accounts taken", 1, 1_000_000)
-    near: str = knob(
-        "country",
-        "whence: `anywhere`; `country` of the victim; `city`; `network` (the victim's own provider)",
-        choices=("anywhere", "country", "city", "network"),
-    )
+    near: str = knob("country", _NEAR, choices=NEAR)
     origin: str = knob("residential", _FROM, choices=FROM)
     tool: str = knob("common", _TOOL, choices=TOOLS)
     failures: float = knob(0.5, "mean failed logins before the right one", 0, 100)
@@ -148,6 +149,164 @@ class Destruction(Adversary):
         "locked", "what is appended; `random`: another for each victim; `none`: names stay", pattern=r"[a-z0-9]{1,16}"
     )
     note: bool = knob(True, "whether a ransom note is uploaded into it")
+    encrypted: float = fraction(
+        1.0, "how much of each file is encrypted; shows in `attributes.entropy` where the client states it"
+    )
+
+
+@dataclass(frozen=True)
+class MfaFatigue(Persistence):
+    """Push fatigue: the right password, then prompt after prompt until the owner accepts one."""
+
+    victims: int = knob(10, "accounts attacked; only those whose second factor is a push", 1, 1_000_000)
+    near: str = knob("country", _NEAR, choices=NEAR)
+    origin: str = knob("vpn", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+    prompts: float = knob(25.0, "median prompts until one is accepted or the intruder gives up", 1, 10_000)
+    prompt_gap_s: float = knob(45.0, "mean seconds between two prompts", 1, 86_400)
+    accepts: float = fraction(0.4, "odds that the owner accepts at last")
+    denies: float = fraction(0.5, "share of prompts that the owner denies; the others run out")
+    night: float = fraction(0.6, "share of victims who are rung up between 0 and 5 o'clock of their own time")
+
+
+@dataclass(frozen=True)
+class SessionTheft(Persistence):
+    """Token theft: a session that its owner has just begun is used by somebody else as well, without a login."""
+
+    victims: int = knob(10, "accounts whose token is stolen", 1, 1_000_000)
+    near: str = knob("country", _NEAR, choices=NEAR)
+    origin: str = knob("hosting", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+    after_min: float = knob(
+        20.0, "median minutes from the owner's login to the first use of the stolen token", 0.5, 100_000
+    )
+    owner_actions: float = knob(8.0, "mean actions of the owner in the same session, before and after", 0, 10_000)
+
+
+@dataclass(frozen=True)
+class AccountRecovery(Persistence):
+    """The intruder holds the victim's mailbox: he resets the password, logs in and changes the address."""
+
+    victims: int = knob(10, "accounts taken", 1, 1_000_000)
+    near: str = knob("anywhere", _NEAR, choices=NEAR)
+    origin: str = knob("vpn", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+    login_after_min: float = knob(2.0, "median minutes from the reset to the login", 0.1, 100_000)
+    email_after_min: float = knob(6.0, "median minutes from the login to the change of the address", 0.1, 100_000)
+    passes_challenge: float = fraction(0.85, "odds to pass a challenge; codes by e-mail come to him")
+
+
+@dataclass(frozen=True)
+class AppConsent(Adversary):
+    """Illicit consent: a malicious application is authorized by many, then reads their files by the API."""
+
+    victims: int = knob(40, "people who authorize it", 1, 1_000_000)
+    apps: int = knob(1, "applications, registered one after the other", 1, 15)
+    lure_h: float = knob(12.0, "hours in which most of the grants of one application come", 0.05, 10_000)
+    read_after_h: float = knob(2.0, "mean hours from the grant to the first file read", 0, 10_000)
+    files: float = knob(150.0, "median number of files read", 1, 100_000)
+    pause_s: float = knob(1.5, "mean seconds between two files", 0.01, 86_400)
+    servers: int = knob(2, "hosted addresses that the application reads from", 1, 100_000)
+    origin: str = knob("hosting", _FROM, choices=FROM)
+    tool: str = knob("none", _TOOL, choices=TOOLS)
+    revoked_h: float = knob(60.0, "mean hours until the owner revokes it", 0.1, 24_000)
+
+
+@dataclass(frozen=True)
+class Insider(Adversary):
+    """Data theft by a member: the own account, device and network; data goes to an outsider account made for it."""
+
+    insiders: int = knob(4, "members of organisations who do it", 1, 100_000)
+    files: float = knob(400.0, "median number of files downloaded", 1, 100_000)
+    others: float = fraction(0.6, "share of these files that belong to colleagues")
+    sessions: int = knob(2, "sessions over which it is spread", 1, 1000)
+    pause_s: float = knob(3.0, "mean seconds between two files", 0.05, 86_400)
+    folders: float = knob(4.0, "mean folders shared with the outsider account", 0, 1000)
+    outsider_age_h: float = knob(5.0, "mean hours from the outsider account's sign-up to the first share", 0.05, 24_000)
+    collects: float = fraction(0.8, "share of the data that the outsider account downloads afterwards")
+    away: float = fraction(0.5, "odds that a session takes place outside working hours, at home")
+
+
+@dataclass(frozen=True)
+class ReferralAbuse(Adversary):
+    """Fake accounts accept invitations of a few others, for the bonus space that each is worth."""
+
+    inviters: int = knob(3, "accounts that collect the bonus", 1, 100_000)
+    invited: float = knob(20.0, "mean accounts that each of them invites", 1, 100_000)
+    bonus_mb: int = knob(500, "bonus of an accepted invitation (`attributes.bonus_mb`)", 1, 1_000_000)
+    aged: float = fraction(0.5, "share of collecting accounts that are honest people's own, not made for it")
+    origin: str = knob("residential", _FROM, choices=FROM)
+    addresses: int = knob(3, "distinct addresses of each ring", 1, 1_000_000)
+    devices: int = knob(2, "distinct devices of each ring", 1, 1_000_000)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+    shared_domain: float = fraction(0.7, "share with e-mail addresses of one domain")
+    alive: float = fraction(0.1, "share of invited accounts that upload a file, to look alive")
+
+
+@dataclass(frozen=True)
+class QuotaAbuse(Adversary):
+    """One person's many free accounts, each filled with large files by a program, read by link."""
+
+    accounts: int = knob(20, "accounts filled", 1, 100_000)
+    files: float = knob(120.0, "median number of large files in each", 1, 100_000)
+    pause_s: float = knob(20.0, "mean seconds between two uploads", 0.05, 86_400)
+    copies: float = fraction(0.3, "share of files that lie in several of the accounts")
+    links: float = knob(6.0, "mean links made in each account", 0, 10_000)
+    visits: float = knob(25.0, "median visits of a link", 1, 1_000_000)
+    origin: str = knob("hosting", _FROM, choices=FROM)
+    addresses: int = knob(2, "distinct addresses", 1, 1_000_000)
+    tool: str = knob("none", _TOOL, choices=TOOLS)
+    gap_h: float = knob(3.0, "mean hours between two sign-ups", 0.01, 10_000)
+
+
+@dataclass(frozen=True)
+class InviteSpam(Adversary):
+    """Invitations by the hundred to strangers' addresses; the invitation itself carries the lure."""
+
+    senders: int = knob(6, "accounts that send", 1, 100_000)
+    fresh: float = fraction(0.8, "share of senders that signed up for it; the others are hijacked accounts")
+    age_days: float = knob(0.1, "mean days between a sender's sign-up and the first invitation", 0, 3650)
+    invites: float = knob(300.0, "median invitations of each sender", 1, 1_000_000)
+    pause_s: float = knob(4.0, "mean seconds between two of them", 0.05, 86_400)
+    domains: int = knob(6, "mail domains that they go to", 1, 6)
+    report_rate: float = fraction(0.01, "share of invitations that lead to a report of the sender")
+    recovers_h: float = knob(30.0, "mean hours until a hijacked sender takes the account back", 0.1, 24_000)
+    origin: str = knob("vpn", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+
+
+@dataclass(frozen=True)
+class ReportBrigading(Adversary):
+    """A group of accounts reports honest links and their owners, to have them taken down."""
+
+    targets: int = knob(3, "honest people reported", 1, 100_000)
+    reporters: int = knob(25, "accounts that report", 2, 1_000_000)
+    fresh: float = fraction(
+        0.8, "share of reporters that signed up for it; the others are honest people's, talked into it"
+    )
+    age_days: float = knob(1.0, "mean days between sign-up and the report", 0, 3650)
+    turnout: float = fraction(0.8, "share of the reporters that report each target")
+    spread_min: float = knob(60.0, "minutes over which the reports of a target spread", 0.1, 100_000)
+    visits_first: float = fraction(0.4, "share of reports before which the link was opened")
+    origin: str = knob("residential", _FROM, choices=FROM)
+    addresses: int = knob(8, "distinct addresses of the fresh reporters", 1, 1_000_000)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+
+
+@dataclass(frozen=True)
+class Reupload(Adversary):
+    """A file that was removed comes back: other accounts upload the same content again."""
+
+    contents: int = knob(3, "malicious contents, each removed once", 1, 10_000)
+    removed_after_h: float = knob(5.0, "mean hours from the first upload to its removal", 0.05, 10_000)
+    again: float = knob(6.0, "mean later uploads of each content, each by another account", 1, 10_000)
+    wait_h: float = knob(8.0, "mean hours from the removal to a later upload", 0, 10_000)
+    altered: float = fraction(0.0, "share of later uploads whose content was altered, so that the hash is another")
+    visits: float = knob(40.0, "median visits of a link", 1, 1_000_000)
+    download_share: float = fraction(0.6, "share of visits that download")
+    report_rate: float = fraction(0.03, "share of visits that lead to an abuse report")
+    origin: str = knob("vpn", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
 
 
 ADVERSARIES: dict[str, type[Adversary]] = {
@@ -158,4 +317,14 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "phishing": Phishing,
     "malware": Malware,
     "destruction": Destruction,
+    "mfa_fatigue": MfaFatigue,
+    "session_theft": SessionTheft,
+    "account_recovery": AccountRecovery,
+    "app_consent": AppConsent,
+    "insider_exfiltration": Insider,
+    "referral_abuse": ReferralAbuse,
+    "quota_abuse": QuotaAbuse,
+    "invite_spam": InviteSpam,
+    "report_brigading": ReportBrigading,
+    "reupload": Reupload,
 }

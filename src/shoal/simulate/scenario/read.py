@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import types
 import typing
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -130,7 +131,7 @@ class _Reader:
                 near = nearest_name(key, fields)
                 self._wrong("key", f"no key {key!r} here", key_node, path, nearest=near, allowed=", ".join(fields))
                 continue
-            value = self.value(value_node, hints[key], fields[key].metadata, at)
+            value = self.value(value_node, _said(hints[key]), fields[key].metadata, at)
             if value is not _MISSING:
                 values[key] = value
         for name, item in fields.items():
@@ -269,9 +270,48 @@ class _Reader:
                 message = f"nobody lives in {happening.country!r}"
                 allowed = ", ".join(sorted(countries))
                 self._wrong("choice", message, node, path, allowed=allowed, nearest=near)
+        self.check_expectations(scenario, root)
         for name in ("uploads", "downloads"):
             if getattr(scenario.activity, name) <= 0:
                 self._wrong("range", f"activity.{name} is 0", root, f"activity.{name}", allowed="above 0")
+
+    def check_expectations(self, scenario: Scenario, root: yaml.Node) -> None:
+        """Expectations speak of attacks that are there, and ask something."""
+        ids = {adversary.id for adversary in scenario.adversaries}
+        kinds = {adversary.kind for adversary in scenario.adversaries}
+        expect = scenario.expect
+        for i, wanted in enumerate(expect.attacks):
+            node, path = _at(root, "expect", "attacks", i), f"expect.attacks[{i}]"
+            if bool(wanted.attack) == bool(wanted.kind):
+                self._wrong("expect", "says neither or both of 'attack' and 'kind'", node, path, allowed="one of them")
+            for name, value, known in (("attack", wanted.attack, ids), ("kind", wanted.kind, kinds)):
+                if value and value not in known:
+                    near, allowed = nearest_name(value, known), ", ".join(sorted(known))
+                    message = f"no {name} {value!r} in this scenario"
+                    self._wrong("choice", message, _at(node, name), f"{path}.{name}", allowed=allowed, nearest=near)
+            if wanted.caught_share is None and wanted.within_h is None and wanted.harmful_before is None:
+                allowed = "caught_share, within_h, harmful_before"
+                self._wrong("expect", "expects nothing", node, path, allowed=allowed)
+        if expect.count and expect.warm_up_days >= scenario.days:
+            where = next((value for key, value in root.value if key.value == "expect"), root)
+            message = f"the warm-up of {expect.warm_up_days:g} days leaves no day to judge"
+            self._wrong("range", message, where, "expect.warm_up_days", allowed=f"below {scenario.days}")
+
+
+def _said(hint: Any) -> Any:
+    """The type of a field that may be left out: `float | None` is a float in a file."""
+    said = [option for option in typing.get_args(hint) if option is not type(None)]
+    return said[0] if isinstance(hint, types.UnionType) and len(said) == 1 else hint
+
+
+def _at(node: yaml.Node, *path: str | int) -> yaml.Node:
+    """The node at a path of keys and places that is known to be there."""
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            node = next(value for key, value in node.value if key.value == step)
+        else:
+            node = node.value[step]
+    return node
 
 
 def _what(node: yaml.Node) -> str:

@@ -7,26 +7,15 @@ else. Shares are in [0, 1]; days count from the scenario's start and may be frac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from shoal.simulate.scenario.expect import Expectations
+from shoal.simulate.scenario.knobs import fraction as fraction
+from shoal.simulate.scenario.knobs import knob as knob
+from shoal.simulate.scenario.reactions import Reactions
+
 SCENARIO_VERSION = 1
-
-
-def knob(default: Any, doc: str, lo: float | None = None, hi: float | None = None, **more: Any) -> Any:
-    """A field of a scenario. `lo`, `hi`: allowed range, inclusive. `choices`: allowed texts. `length`: of a list.
-    `required=True`: no default."""
-    meta = {"doc": doc, "lo": lo, "hi": hi, **more}
-    if more.get("required"):
-        return field(metadata=meta)
-    if isinstance(default, type) or callable(default):
-        return field(default_factory=default, metadata=meta)
-    return field(default=default, metadata=meta)
-
-
-def fraction(default: float, doc: str) -> Any:
-    """A share in [0, 1]."""
-    return knob(default, doc, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,9 @@ class Population:
     organisations: Organisations = knob(Organisations, "organisations")
     circle_size: float = knob(6.0, "mean size of the circles (family, friends, club) of private persons", 2, 200)
     household_share: float = fraction(0.3, "share of private persons who share a home network with another account")
+    shared_device_share: float = fraction(
+        0.0, "share of households whose members use one computer with several accounts"
+    )
     plus_share: float = fraction(0.25, "share of private persons on the paid plan")
     verified_share: float = fraction(0.8, "share of accounts with a verified address")
     mfa_share: float = fraction(0.25, "share of accounts with a second factor")
@@ -146,6 +138,9 @@ class Activity:
     links: float = knob(0.25, "… of links created", 0, 1e6)
     shared_files: float = fraction(0.25, "share of file actions on files of the social group")
     outside_shares: float = fraction(0.12, "share of folder shares that go outside the organisation or circle")
+    entropy_share: float = fraction(
+        0.0, "share of desktop clients that state the entropy of what they upload (`attributes.entropy`)"
+    )
 
 
 @dataclass(frozen=True)
@@ -191,9 +186,38 @@ class Habits:
     password_changes_per_month: float = fraction(0.012, "odds per account and month to change the password")
     email_changes_per_month: float = fraction(0.003, "odds per account and month to change the e-mail address")
     mfa_changes_per_month: float = fraction(0.008, "odds per account and month to enrol or remove a second factor")
+    backup_clients: float = fraction(0.0, "share of accounts that a hosted backup service reads every night by the API")
+    backup_files: float = knob(
+        40.0, "median files that such a backup reads in a night; once a week ten times that", 1, 1e5
+    )
+    push_trouble_per_month: float = fraction(
+        0.0, "odds per account with push and month that a dozen prompts get lost before one is answered"
+    )
+    niche_apps_per_week: float = fraction(
+        0.0, "odds per account and week to authorize an application that few people use"
+    )
 
 
-CALENDAR_KINDS = ("office_move", "holiday", "press", "viral_link", "carrier_renumbering")
+@dataclass(frozen=True)
+class Moderation:
+    """People who look at abuse reports. Off by default: no verdicts, no regular reporters."""
+
+    review_share: float = fraction(
+        0.0, "share of reports that get a verdict (`abuse.resolved`); 0: no moderation at all"
+    )
+    review_h: float = knob(10.0, "median hours from a report to its verdict", 0.01, 1000)
+    wrong: float = fraction(0.03, "odds that a verdict is wrong")
+    stops: bool = knob(True, "whether a link is stopped (`link.stopped`) once a report of it is upheld")
+    reporters: int = knob(0, "people who report regularly", 0, 100_000)
+    careful: float = fraction(0.6, "share of them who are nearly always right; the others nearly never")
+    reports_per_week: float = knob(4.0, "mean reports a week of a regular reporter", 0.01, 10_000)
+
+
+CALENDAR_KINDS = (
+    "office_move", "holiday", "press", "viral_link", "carrier_renumbering",
+    "product_launch", "provider_renumbering", "referral_campaign", "migration", "app_launch",
+    "login_outage", "session_expiry", "viral_photo",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,11 +226,22 @@ class Happening:
 
     kind: str = knob("", "what happens", required=True, choices=CALENDAR_KINDS)
     day: float = knob(0.0, "when it begins", 0, 3650, required=True)
-    days: float = knob(1.0, "how long (holiday, press)", 0.01, 3650)
-    organisation: int = knob(0, "which organisation moves, 0 the largest (office_move)", 0, 1_000_000)
-    country: str = knob("", "where; empty: everywhere (holiday, carrier_renumbering)", pattern=r"([A-Z]{2})?")
-    factor: float = knob(1.0, "on sessions (holiday: of work), on sign-ups (press)", 0, 1000)
-    visits: int = knob(3000, "visits of the link (viral_link)", 1, 10_000_000)
+    days: float = knob(
+        1.0, "how long (holiday, press, product_launch, referral_campaign, app_launch, login_outage)", 0.01, 3650
+    )
+    organisation: int = knob(0, "which organisation, 0 the largest (office_move, migration)", 0, 1_000_000)
+    country: str = knob(
+        "", "where; empty: everywhere (holiday, carrier_renumbering, provider_renumbering)", pattern=r"([A-Z]{2})?"
+    )
+    factor: float = knob(
+        1.0, "on sessions (holiday: of work; product_launch), on sign-ups (press, product_launch, referral_campaign)",
+        0, 1000,
+    )  # fmt: skip
+    visits: int = knob(3000, "visits of the link (viral_link, viral_photo)", 1, 10_000_000)
+    mobile: float = fraction(0.0, "share of the sign-ups that come by telephone, over few carriers (press)")
+    travel: float = knob(1.0, "factor on journeys (holiday)", 0, 1000)
+    accounts: int = knob(200, "how many people authorize the new application (app_launch)", 1, 1_000_000)
+    files: int = knob(5000, "files imported and renamed (migration)", 1, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -237,6 +272,10 @@ class Scenario:
     failures: Failures = knob(Failures, "honest failures at the login")
     links: Links = knob(Links, "what happens to shared links")
     habits: Habits = knob(Habits, "honest behaviour that looks bad")
+    moderation: Moderation = knob(Moderation, "people who look at abuse reports")
     calendar: tuple[Happening, ...] = knob((), "happenings on a date", item=Happening, most=500)
     delivery: Delivery = knob(Delivery, "how records reach us")
     adversaries: tuple[Any, ...] = knob((), "attacks; each has an id and a kind", tagged="adversaries", most=2000)
+    quick: bool = knob(False, "whether `shoal scenario run --quick` runs it")
+    expect: Expectations = knob(Expectations, "what must be caught, by when, and at what honest cost")
+    reactions: Reactions = knob(Reactions, "how the world answers to enforcement")

@@ -6,10 +6,26 @@ a row (measured 13 µs against 2). Times are int64 µs; `rules`, `reasons`, `act
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnClause,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    column,
+)
+
+from shoal.storage.engines.texts import StoredText
 
 HEAD = "0001"
 """The migration that this release needs."""
+ROW_NUMBER: ColumnClause[int] = column("rowid", BigInteger)
+"""The order in which decisions were committed: SQLite has it without being asked, on PostgreSQL the migration makes an
+identity column of this name. It is no column of the table, for nothing ever writes it."""
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
@@ -21,7 +37,7 @@ def _count(name: str) -> Column[int]:
 
 
 def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
+    return Column(name, StoredText, nullable=nullable)
 
 
 position = Table(

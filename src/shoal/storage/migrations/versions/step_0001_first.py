@@ -12,7 +12,8 @@ depends_on = None
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=nullable)
+    by_code_point = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    return sa.Column(name, by_code_point, nullable=nullable)
 
 
 def _count(name: str) -> sa.Column[int]:
@@ -43,6 +44,8 @@ def upgrade() -> None:
         _text("subject_type"), _text("subject"), _count("subject_id"), _text("threat"), _small("tier"),
         _text("rules"), _text("reasons"), _text("actions"), _text("pack"),
     )  # fmt: skip
+    if op.get_bind().dialect.name == "postgresql":  # what SQLite has as rowid: the order of committing
+        op.add_column("decisions", sa.Column("rowid", sa.BigInteger, sa.Identity(always=True), nullable=False))
     op.create_index("ix_decisions_seq", "decisions", ["seq"])
     op.create_index("ix_decisions_subject_type_subject_id", "decisions", ["subject_type", "subject_id"])
     op.create_table(

@@ -1,0 +1,1 @@
+"""Packed event frames: columns that say little are stored as little."""
