@@ -38,6 +38,11 @@ class Settings(BaseModel):
     merge_wait_s: float = Field(2.0, ge=0, le=3600, description="how long a stream's record waits for earlier ones")
     merge_rows: int = Field(200_000, ge=1, description="records held while they wait; more are released early")
     tick_s: float = Field(60.0, ge=0, description="an idle stream moves the journal's time so often; 0: never")
+    revise_horizon_s: float = Field(
+        24 * 3600.0, ge=0, description="how long a provisional decision may be revised (journal time)"
+    )
+    revise_open: int = Field(50_000, ge=1, description="provisional decisions that are kept open; the oldest go")
+    part_check_s: float = Field(30.0, gt=0, description="how often a followed stream tries tables that are missing")
     store_url: SecretStr = Field(
         SecretStr(""), description="database of the store: a path, sqlite:///… or postgresql://…; empty: store.sqlite"
     )

@@ -291,7 +291,7 @@ def test_a_publication_holds_the_parents_and_needs_them_no_more(tmp_path):
     child(tmp_path, OVERRIDE, name="middle")
     folder = child(tmp_path, "disable: {allow: [a]}", name="leaf", extends="[../middle]")
     pack = load_pack(folder)
-    body = pack_body(folder, pack, history_complete=True)
+    body = pack_body(folder, pack, history_complete=True, revise=(60.0, 10))
     (tmp_path / "base" / "policy.yaml").write_text("changed")
     again = pack_of(body)
     assert (again.hash, again.name, len(again.sources)) == (pack.hash, "leaf", 3)
@@ -302,7 +302,7 @@ def test_a_publication_holds_the_parents_and_needs_them_no_more(tmp_path):
 def test_an_old_publication_without_parents_is_read(tmp_path):
     folder = write(tmp_path / "p")
     pack = load_pack(folder)
-    body = pack_body(folder, pack, history_complete=True)
+    body = pack_body(folder, pack, history_complete=True, revise=(60.0, 10))
     assert "parents" not in body
     assert pack_of(body).hash == pack.hash
 
@@ -310,7 +310,7 @@ def test_an_old_publication_without_parents_is_read(tmp_path):
 def test_hostile_publications(tmp_path):
     folder = child(tmp_path)
     pack = load_pack(folder)
-    body = pack_body(folder, pack, history_complete=True)
+    body = pack_body(folder, pack, history_complete=True, revise=(60.0, 10))
     with pytest.raises(Corrupt):
         pack_of({**body, "files": body["files"] | {"parents/../../x.yaml": ""}})
     with pytest.raises(Corrupt):

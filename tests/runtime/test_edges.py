@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,8 +103,8 @@ def test_a_rule_that_differs_without_a_float_is_a_difference(
     feed(folder, write_pack(tmp_path / "pack", rules=RULES), write_lines(tmp_path / "events.ndjson", stream()))
     real = Engine.decide
 
-    def decide(self: Engine, table: pa.Table) -> object:
-        outcome = real(self, table)
+    def decide(self: Engine, table: pa.Table, *more: Any) -> object:
+        outcome = real(self, table, *more)
         outcome.decisions.matched[:, 0] ^= np.uint64(2)  # the rule `busy`, which reads whole numbers alone
         return outcome
 

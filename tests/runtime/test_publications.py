@@ -5,6 +5,7 @@ import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,6 @@ from test_run import decisions, stored
 
 from oracles.runtime_stream import stream, write_lines
 from shoal.errors import Corrupt, InvalidInput
-from shoal.events.identity import Hash
 from shoal.runtime.engine import Engine
 from shoal.runtime.home import open_home
 from shoal.runtime.keep.snapshots import on_ladder
@@ -35,9 +35,9 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     real = Engine.decide
 
-    def decide(self: Engine, table: pa.Table, ids: Hash | None = None) -> object:
+    def decide(self: Engine, table: pa.Table, *more: Any) -> object:
         rows.append(table.num_rows)
-        return real(self, table, ids)
+        return real(self, table, *more)
 
     monkeypatch.setattr(Engine, "decide", decide)
     return rows

@@ -63,6 +63,7 @@ def explain(
         if seq is None:
             out.print("\nThe strongest of them:" if len(kept) == len(rows) else "\nThe strongest that is kept:")
         _print_event(explanation)
+        _print_revisions(explanation)
         _print_rules(explanation, every)
         _print_features(explanation, every)
     out.print()
@@ -110,6 +111,29 @@ def _print_event(explanation: Explanation) -> None:
         for name, value in explanation.facts.items():
             told = moment(value) if name.endswith("_created") else value
             out.print(f"  {name:18} {told}", markup=False)
+
+
+def _print_revisions(explanation: Explanation) -> None:
+    from shoal.cli.show import moment, out
+
+    if not explanation.deferred:
+        return
+    out.print(f"deferred at first: {', '.join(explanation.deferred)}", markup=False)
+    for one in explanation.revisions:
+        known = ", ".join(f"{name} = {_cut(value, 80)}" for name, value in one.known.items()) or "erased"
+        still = ", provisional still" if one.provisional else ""
+        out.print(
+            f"  revision {one.revision} at {moment(one.as_of)}, by record {one.cause_seq}: "
+            f"{one.tier_before} → {one.tier}{still}",
+            markup=False,
+        )
+        out.print(f"      became known: {known}", markup=False)
+        for rule, before, after in one.rules:
+            out.print(f"      {rule}: {before} → {after}", markup=False)
+    if explanation.waiting is not None:
+        out.print(f"  open: waits for {', '.join(explanation.waiting)}", markup=False)
+    elif not explanation.revisions or explanation.revisions[-1].provisional:
+        out.print("  closed: it is not revised any more", markup=False)
 
 
 def _enforced(explanation: Explanation) -> str:

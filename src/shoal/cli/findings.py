@@ -155,7 +155,8 @@ def _print_summary(ranked: Sequence[Ranked]) -> None:
 
 
 def print_totals(totals: Totals, seconds: float) -> None:
-    """What went through in this process: the ledger's counts in one line, decisions by tier in another."""
+    """What went through in this process: the ledger's counts in one line, decisions by tier in another, provisional
+    ones in a third."""
     counts = totals.counts
     names = (
         "read",
@@ -176,3 +177,8 @@ def print_totals(totals: Totals, seconds: float) -> None:
     out.print(f"records: {told}{rate}")
     tiers = ", ".join(f"{Tier(tier).name.lower()} {count:,}" for tier, count in sorted(totals.tiers.items()))
     out.print(f"decisions: {tiers or 'none'}; actions planned: {totals.actions:,}")
+    if any(counts[name] for name in ("deferred", "revised", "closed")) or totals.open:
+        out.print(
+            f"provisional: {counts['deferred']:,}; revised {counts['revised']:,} times, settled {counts['settled']:,}, "
+            f"closed without {counts['closed']:,}; open now {totals.open:,}"
+        )

@@ -20,6 +20,7 @@ def replay(home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help
     out.print(
         f"replayed {report.events:,} events: {report.vectors:,} stored feature vectors and "
         f"{report.decisions:,} decisions above allow compared; {report.count:,} differences"
+        + (f"; {report.revisions:,} revisions compared" if report.revisions else "")
         + (f"; {report.edges:,} floats within 1e-9 of what was stored" if report.edges else "")
         + (
             f"; {report.edge_rules:,} rule answers and decisions hang on such floats (edge)"

@@ -66,6 +66,9 @@ def run(
         help="Whether a changed pack replays the journal for its state, or its new features begin as partial; "
         "default: a replay where it is needed, possible and short.",
     ),
+    allow_missing: bool = typer.Option(
+        False, "--allow-missing", help="Go on without enrichment tables that cannot be read, as --follow always does."
+    ),
     output: Output = typer.Option(Output.table, "--output", help="How findings are printed."),
     top: int = typer.Option(20, "--top", min=1, help="How many findings are printed."),
 ) -> None:
@@ -92,11 +95,11 @@ def run(
     paths = [Path(source) for source in sources]
     check_paths(paths)
     name = guess_format(paths) if format is FormatName.auto else format.value
-    folder = find_pack(pack or default_pack(name))
+    folder, opened = find_pack(pack or default_pack(name)), open_home(home, create=True)
     with progress_bars() as progress:
-        deployment = open_deployment(open_home(home, create=True), progress.stage)
+        deployment = open_deployment(opened, progress.stage, allow_missing=follow or allow_missing)
         try:
-            known = (History.unknown if follow else History.complete) if history is None else history
+            known = history or (History.unknown if follow else History.complete)
             deployment.publish(folder, history_complete=known is History.complete, warm_up=warm_up)
             warm(deployment.running, progress.stage)
             start = time.perf_counter()

@@ -106,9 +106,24 @@ def _lease(keys, cells, used, count, a, b, now, until):
 
 
 @njit(cache=True, nogil=True)
-def _gather(matches, row, on_unknown, rule_group, rule_bit, rule_severity, rule_confirmed, g_mask, g_severity, g_flags):
-    """Per group of this row: family mask, strongest severity, flags (1 matched, 2 confirmed, 4 deferred)."""
+def _gather(
+    matches,
+    row,
+    told,
+    on_unknown,
+    rule_group,
+    rule_bit,
+    rule_severity,
+    rule_confirmed,
+    g_mask,
+    g_severity,
+    g_flags,
+    g_told,
+):
+    """Per group of this row: family mask, strongest severity, flags (1 matched, 2 confirmed, 4 deferred), and the mask
+    of families that an earlier decision on this row has told already."""
     g_mask[:] = 0
+    g_told[:] = 0
     g_severity[:] = 0
     g_flags[:] = 0
     for r in range(matches.shape[0]):
@@ -121,6 +136,8 @@ def _gather(matches, row, on_unknown, rule_group, rule_bit, rule_severity, rule_
         elif m == 1 or on_unknown[r] == MATCH:
             g_flags[g] |= 1
             g_mask[g] |= rule_bit[r]
+            if told.shape[0] and told[r, row]:
+                g_told[g] |= rule_bit[r]
             g_severity[g] = max(g_severity[g], rule_severity[r])
             if rule_confirmed[r]:
                 g_flags[g] |= 2
@@ -140,7 +157,7 @@ def _subjects(row, seq, values, valid, group_kind, group_column, g_kind, g_id):
 
 
 @njit(cache=True, nogil=True)
-def _merge(group_threat, g_kind, g_id, g_mask, g_severity, g_flags, g_home):
+def _merge(group_threat, g_kind, g_id, g_mask, g_severity, g_flags, g_told, g_home):
     """Groups of one threat that name the same subject on this row become one; `g_home` says which."""
     for g in range(len(group_threat)):
         g_home[g] = g
@@ -151,6 +168,7 @@ def _merge(group_threat, g_kind, g_id, g_mask, g_severity, g_flags, g_home):
             if same and g_home[h] == h and g_flags[h] != 0:
                 g_home[g] = h
                 g_mask[h] |= g_mask[g]
+                g_told[h] |= g_told[g]
                 g_severity[h] = max(g_severity[h], g_severity[g])
                 g_flags[h] |= g_flags[g]
                 break
@@ -175,19 +193,34 @@ def _hit_rules(matches, row, on_unknown, rule_group, g_home, home, words):
 
 
 @njit(cache=True, nogil=True)
+def _tier_before(old_start, old, m, threat, kind, subject):
+    """The tier that an earlier decision on this row gave (threat, kind, subject); -1 on a first decision."""
+    if len(old_start) == 0:
+        return -1
+    for k in range(old_start[m], old_start[m + 1]):
+        if old[k, 0] == threat and old[k, 1] == kind and old[k, 2] == subject:
+            return old[k, 3]
+    return 0
+
+
+@njit(cache=True, nogil=True)
 def decide_rows(
-    matches, rows, seq, as_of, values, valid, rules, groups, steps, plan, allow, evidence, leases, hits, out
+    matches, rows, seq, as_of, values, valid, rules, groups, steps, plan, allow, evidence, leases, before_now, hits, out
 ):
     """Walk the flagged rows in seq order; returns the numbers of hits and outbox lines written.
 
     rules: on_unknown, group, family bit, severity, confirmed (arrays [R]). groups: threat, kind, layout row (arrays
     [G]). steps: start [T + 1], tier, severity, rules. plan: start [T + 1], action, from tier, lease µs, layout row
     (-1 the subject), kind, fits [P, K]. allow: rows [E, m], threats [E, T], actions [E, A], whole [E]. evidence and
-    leases: keys, cells, used, count [1], and for evidence the window in µs. hits, out: int64 matrices [H, 10] and
-    [A, 6], and the hits' rule words [H, W].
+    leases: keys, cells, used, count [1], and for evidence the window in µs. before_now: what an earlier decision on the
+    rows said, where they are decided again: told int8 [R, n] (rules that matched then; [0, 0] on a first decision),
+    starts [m + 1] (or none) and lines [k, 4] of its hits (threat, kind, subject, tier): what was told is no new
+    evidence, and only actions above the tier of then are planned. hits, out: int64 matrices [H, 10] and [A, 6], and
+    the hits' rule words [H, W].
     """
     on_unknown, rule_group, rule_bit, rule_severity, rule_confirmed = rules
-    group_threat, group_kind, group_column, g_mask, g_severity, g_flags, g_kind, g_id, g_home = groups
+    group_threat, group_kind, group_column, g_mask, g_severity, g_flags, g_kind, g_id, g_home, g_told = groups
+    told, old_start, old = before_now
     e_keys, e_cells, e_used, e_count, window = evidence
     hit_lines, hit_words = hits
     count_hits = 0
@@ -195,10 +228,21 @@ def decide_rows(
     for m in range(len(rows)):
         row = rows[m]
         _gather(
-            matches, row, on_unknown, rule_group, rule_bit, rule_severity, rule_confirmed, g_mask, g_severity, g_flags
+            matches,
+            row,
+            told,
+            on_unknown,
+            rule_group,
+            rule_bit,
+            rule_severity,
+            rule_confirmed,
+            g_mask,
+            g_severity,
+            g_flags,
+            g_told,
         )
         _subjects(row, seq[row], values, valid, group_kind, group_column, g_kind, g_id)
-        _merge(group_threat, g_kind, g_id, g_mask, g_severity, g_flags, g_home)
+        _merge(group_threat, g_kind, g_id, g_mask, g_severity, g_flags, g_told, g_home)
         for g in range(len(group_threat)):
             if g_home[g] != g or g_flags[g] & 1 == 0:
                 continue
@@ -206,7 +250,8 @@ def decide_rows(
             before = 0
             if g_kind[g] != EVENT_KIND:
                 key = (threat << 8) | g_kind[g]
-                before = _remember(e_keys, e_cells, e_used, e_count, key, g_id[g], as_of[row] // window, g_mask[g])
+                new = g_mask[g] & ~g_told[g]
+                before = _remember(e_keys, e_cells, e_used, e_count, key, g_id[g], as_of[row] // window, new)
             families = _popcount(before | g_mask[g])
             tier = _tier(threat, g_severity[g], families, steps[0], steps[1], steps[2], steps[3])
             line = hit_lines[count_hits]
@@ -217,23 +262,25 @@ def decide_rows(
             line[4] = tier
             line[5] = g_severity[g]
             line[6] = families
-            line[7] = 1 if g_mask[g] & ~before else 0
+            line[7] = 1 if g_mask[g] & ~g_told[g] & ~before else 0
             line[8] = 1 if g_flags[g] & 4 else 0
             line[9] = -1
             line[10] = group_column[g]
             line[11] = tier
             _hit_rules(matches, row, on_unknown, rule_group, g_home, g, hit_words[count_hits])
             confirmed = g_flags[g] & 2 != 0
+            floor = _tier_before(old_start, old, m, threat, g_kind[g], g_id[g])
             count_out = _plan(
-                count_hits, m, line, confirmed, as_of[row], values, valid, plan, allow, leases, out, count_out
+                count_hits, m, line, confirmed, floor, as_of[row], values, valid, plan, allow, leases, out, count_out
             )
             count_hits += 1
     return count_hits, count_out
 
 
 @njit(cache=True, nogil=True)
-def _plan(hit, m, line, confirmed, now, values, valid, plan, allow, leases, out, count_out):
-    """Plan the actions of one hit: allowed, fitting its subject, and without a running lease."""
+def _plan(hit, m, line, confirmed, floor, now, values, valid, plan, allow, leases, out, count_out):
+    """Plan the actions of one hit: from above the tier `floor`, allowed, fitting its subject, without a running
+    lease."""
     start, action, from_tier, lease_us, column, kind, fits = plan
     allow_rows, allow_threats, allow_actions, allow_whole = allow
     keys, cells, used, count = leases
@@ -246,7 +293,7 @@ def _plan(hit, m, line, confirmed, now, values, valid, plan, allow, leases, out,
                 if allow_whole[e]:
                     line[11] = 0
     for p in range(start[threat], start[threat + 1]):
-        if tier < from_tier[p]:
+        if tier < from_tier[p] or from_tier[p] <= floor:
             continue
         on_kind, on_id = line[2], line[3]
         if column[p] >= 0:

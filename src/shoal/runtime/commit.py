@@ -2,7 +2,8 @@
 
 Order (DESIGN.md section 2): the journal frame is synced already; the decision segment is synced next; then one store
 transaction takes the position, the segment's mark, the ledger's counts, the source's place, the decisions above
-`allow` and the outbox. After a crash nothing is lost and nothing is decided twice. A decision segment holds for every
+`allow`, the outbox, and revisions of earlier decisions. After a crash nothing is lost and nothing is decided twice. A
+decision segment holds for every
 event its tier and rule bits, and for decisions at `watch` and above, provisional ones and a stated sample of the rest
 the feature values (`features`: F int64 words, then F validity bytes).
 """
@@ -27,6 +28,7 @@ from shoal.policy.policy import rule_indices
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.ingest.writer import CONFLICT_KIND, DEAD, FACTS, FINISHED, LABELS, PACKS, PLACES, STARTED, TICKS
+from shoal.runtime.revise.rows import RevisedRows, revised_rows
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Group
 from shoal.storage.store import CommitBatch, DecisionRow, OutboxRow, SourceOffset, Store, StorePosition
@@ -36,14 +38,19 @@ Row = TypeVar("Row", DecisionRow, OutboxRow)
 _json = msgspec.json.Encoder()
 
 
+_NOTHING = RevisedRows(None, (), (), (), (), (), (), (), Counter())
+
+
 @dataclass
 class Totals:
-    """What has gone through since the start of this process."""
+    """What has gone through since the start of this process. `open`: provisional decisions that are open, told at its
+    end."""
 
     events: int = 0
     tiers: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     actions: int = 0
+    open: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Decided:
     segment: pa.Table | None
     decisions: Decisions | None
     engine: Engine
+    revised: RevisedRows | None = None
 
 
 class Committer:
@@ -98,9 +106,13 @@ class Committer:
     def prepare(self, group: Group, outcome: Outcome | None, engine: Engine) -> Decided:
         """What is to be made durable of a group (`outcome` None: it has no events), taken before the engine's frame is
         used again."""
+        revised = None
+        if engine.reviser is not None:
+            revised = revised_rows(engine.reviser, lambda table, decisions: rows_of(table, decisions, engine))
         if outcome is None:
-            return Decided(group, None, None, None, engine)
-        return Decided(group, outcome.table, decision_table(outcome, self._sample), outcome.decisions, engine)
+            return Decided(group, None, None, None, engine, revised)
+        segment = decision_table(outcome, self._sample)
+        return Decided(group, outcome.table, segment, outcome.decisions, engine, revised)
 
     def commit(self, decided: Decided) -> None:
         """Make one group durable. May run in another thread than `prepare`, in the same order."""
@@ -115,7 +127,13 @@ class Committer:
             self.totals.events += decided.table.num_rows
             tiers, counts = np.unique(decided.decisions.tier, return_counts=True)
             self.totals.tiers.update(dict(zip(tiers.tolist(), counts.tolist(), strict=True)))
-            self.totals.actions += len(outbox)
+        more = decided.revised or _NOTHING
+        if more.segment is not None:
+            self._log.append(more.segment, revisions=True)
+        self.totals.actions += len(outbox) + len(more.outbox)
+        if any(more.counts.values()):
+            self.totals.counts.update(more.counts)
+            ledger = {**ledger, "": Counter(ledger.get("", {})) + more.counts}
         mark = self._log.sync()
         self._store.commit(
             CommitBatch(
@@ -123,9 +141,14 @@ class Committer:
                 position=StorePosition(group.last_seq + 1, mark.segment, mark.length, mark.crc),
                 ledger=ledger,
                 offsets=offsets,
-                decisions=decisions,
-                outbox=outbox,
+                decisions=[*decisions, *more.decisions],
+                outbox=[*outbox, *more.outbox],
                 dead=dead,
+                revisions=more.revisions,
+                opened=more.opened,
+                left=more.left,
+                missing=more.missing,
+                back=more.back,
             )
         )
 

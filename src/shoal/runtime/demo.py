@@ -119,7 +119,7 @@ def run_demo(
 
 
 def _tiers(store: Store, events: int) -> dict[int, int]:
-    rows = store.read_decisions()
+    rows = store.read_decisions(latest=True)
     if not rows:
         return {0: events}
     table = pa.table({"seq": [row.seq for row in rows], "tier": [row.tier for row in rows]})

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
-from shoal.enrich.tables import read_table
 from shoal.errors import Corrupt, InvalidInput, Problem
 from shoal.packs import find as packs_find
 from shoal.packs.load import load_pack
@@ -31,6 +29,7 @@ from shoal.runtime.keep.history import History, Publication
 from shoal.runtime.keep.retain import Cut
 from shoal.runtime.publish import CARRIED, choose_state, pack_body
 from shoal.runtime.review.findings import Findings, find
+from shoal.runtime.revise.parts import DETECTOR, Join, Parts, Tables
 from shoal.storage.decisions import DecisionLog, DecisionMark
 from shoal.storage.dedupe import DedupeIndex
 from shoal.storage.frames import Group
@@ -65,6 +64,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self.history = History(self.home, self.journal, self.home.folder / "state", self.notes.append)
+        self.parts = Parts(self)
 
     @property
     def running(self) -> Engine:
@@ -81,11 +81,14 @@ class Deployment:
         """
         pack = load_pack(folder)
         self.writer.lateness_us = round(pack.settings.lateness_s * 1e6)
-        engine, body = self.engine, pack_body(folder, pack, history_complete=history_complete)
+        settings = self.home.settings
+        revise = (settings.revise_horizon_s, settings.revise_open)
+        engine, body = self.engine, pack_body(folder, pack, history_complete=history_complete, revise=revise)
         if engine is not None:
             before = self.history.publication(engine.published).body
             again = warm_up and before.get("state") == CARRIED
-            if not again and all(before[name] == body[name] for name in ("hash", "history", "files")):
+            if not again and all(before.get(name) == body[name] for name in ("hash", "history", "files", "revise")):
+                self.parts.note()
                 return pack
         body["state"] = choose_state(
             engine,
@@ -97,6 +100,7 @@ class Deployment:
             asked=warm_up,
         )
         self.process(self.writer.control(PACKS, body))
+        self.parts.note()
         return pack
 
     def process(self, group: Group) -> None:
@@ -109,19 +113,35 @@ class Deployment:
         A snapshot that is due is written here. Should it come to stand ahead of what the store commits before a crash,
         recovery passes it over.
         """
+        closed: list[int] = []
         for frame in group.controls:
             if frame.kind == PACKS:
+                if self.engine is not None and self.engine.reviser is not None:
+                    closed += self.engine.reviser.open.clear()
                 self.engine = self.history.take_up(Publication(frame.seq, frame.as_of, frame.body), self.engine)
                 if frame.seq >= SNAPSHOT_FROM:
                     self.snapshot(frame.seq + 1)
-        outcome = None
-        if group.events is not None:
-            outcome = self.running.decide(group.events.table, group.events.ids)
-            self._since_snapshot += group.events.table.num_rows
+        outcome, revised = self.running.take(group), self.running.revised
+        if outcome is not None:
+            self._since_snapshot += outcome.table.num_rows
+        if revised is not None:
+            revised.touched.update(closed)
+            revised.closed += len(closed)
+            self.parts.ask(revised.wants)
         decided = self.committer.prepare(group, outcome, self.running)
         if self._since_snapshot >= max(self.home.settings.snapshot_rows, self._spacing):
             self.snapshot(group.last_seq + 1)
         return decided
+
+    def part_missing(self, name: str, columns: Collection[str], *, kind: str = DETECTOR, why: str = "") -> None:
+        """Record that a part is missing: from here on the columns that it feeds are null. Nothing, where it is
+        known."""
+        self.parts.missing(name, columns, kind=kind, why=why)
+
+    def part_back(self, name: str, join: Join | None = None) -> None:
+        """Record that a part is back. `join`: gives the columns for open events that it concerns (a table of events in,
+        the same rows with columns filled out); their decisions are then revised."""
+        self.parts.back(name, join)
 
     def snapshot(self, position: int) -> None:
         """Write the engine's state down, behind the records below `position`."""
@@ -142,6 +162,7 @@ class Deployment:
         """Called when nothing is left to read: behind a long run, writes the state down, so that the next start replays
         nothing; and drops what the setting `retention_s` says.
         """
+        self.committer.totals.open = self.store.count_open()
         if self.committer.totals.events >= SNAPSHOT_FROM:
             self.snapshot(self.journal.next_seq)
             self._snapshot_facts(self.journal.next_seq)
@@ -211,13 +232,20 @@ class Deployment:
         self.journal.close()
 
 
-def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None) -> Deployment:
-    """Open and recover a deployment for writing. Raises `Temporary` when another process has it open."""
+def open_deployment(
+    home: Home, progress: Callable[[str], None] = lambda _: None, *, allow_missing: bool = False
+) -> Deployment:
+    """Open and recover a deployment for writing. Raises `Temporary` when another process has it open.
+
+    `allow_missing`: an enrichment table that cannot be read is recorded as missing when a pack is published; without,
+    it
+    is refused (`InvalidInput`).
+    """
     settings = home.settings
     with ExitStack() as opened:  # what was opened is closed again where a later step fails
         journal = Journal.open(home.journal, identity=home.identity, segment_bytes=settings.segment_bytes)
         opened.callback(journal.close)
-        tables = [read_table(Path(path)) for path in settings.enrichment]
+        tables = Tables.read(settings.enrichment, allow_missing=allow_missing)
         dedupe = DedupeIndex.open(journal, horizon_us=round(settings.dedupe_horizon_s * 1e6))
         facts = FactTable(home.identity)
         store = home.open_store()
@@ -225,8 +253,9 @@ def open_deployment(home: Home, progress: Callable[[str], None] = lambda _: None
         log = DecisionLog.open(home.decisions, segment_bytes=settings.segment_bytes)
         opened.callback(log.close)
         committer = Committer(log, store, sample_one_in=settings.sample_one_in)
-        writer = Writer(journal, dedupe, facts, Enricher(tables), home.identity)
+        writer = Writer(journal, dedupe, facts, tables.enricher(), home.identity)
         deployment = Deployment(home, journal, store, log, committer, writer)
+        deployment.parts.tables = tables
         deployment.recover(progress)
         opened.pop_all()
     return deployment

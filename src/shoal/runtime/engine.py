@@ -30,10 +30,13 @@ from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
 from shoal.features.snapshot import definition_of, read_manifest
 from shoal.packs.pack import Pack
 from shoal.policy.decisions import Decisions
-from shoal.policy.policy import PolicyEngine
+from shoal.policy.policy import Pause, PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
 from shoal.runtime.columns import one_chunk
+from shoal.runtime.revise.open import OpenSet
+from shoal.runtime.revise.reviser import Revised, Reviser
+from shoal.storage.frames import Group
 
 SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 2
 
@@ -71,6 +74,7 @@ class Engine:
         capacity: int = 32_768,
         published: int = -1,
         carried: Sequence[FeatureDefinition] = (),
+        revise: tuple[float, int] | None = None,
     ) -> None:
         self.pack = pack
         self.published = published
@@ -93,11 +97,16 @@ class Engine:
         self._attributes = {a.name: (a.path, a.kind) for a in pack.attributes.values() if a.name in used}
         self._frame = Frame.empty(self.layout, capacity)
         self._first_feature = len(self.event_layout.names)
+        self.reviser: Reviser | None = None
+        if revise is not None:
+            opened = OpenSet(round(revise[0] * 1e6), revise[1])
+            features = slice(self._first_feature, len(self.layout.names))
+            self.reviser = Reviser(self.rules, self.policy, identity, opened, self._fill, features)
 
-    def decide(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
+    def decide(self, table: pa.Table, ids: Hash | None = None, group: Group | None = None) -> Outcome:
         """Decide a batch of stamped events, in seq order and behind all earlier ones. `ids`: what has hashed texts of
-        the table already."""
-        return self.decide_columns(self.with_attributes(table), ids)
+        the table already; `group`: see `take`."""
+        return self.decide_columns(self.with_attributes(table), ids, group)
 
     def hash_ahead(self, table: pa.Table, ids: BatchIds) -> None:
         """Hash the texts that `decide` will want, in a thread that is not deciding."""
@@ -105,7 +114,7 @@ class Engine:
             if kind is Kind.TEXT and name in table.column_names:
                 ids.ids_of(one_chunk(table, name))
 
-    def decide_columns(self, table: pa.Table, ids: Hash | None = None) -> Outcome:
+    def decide_columns(self, table: pa.Table, ids: Hash | None = None, group: Group | None = None) -> Outcome:
         """The same for a table that has the pack's attributes as columns already."""
         frame = self._frame
         frame.fill(table, ids or BatchIds(self.identity))  # equal columns of a journal read back are one
@@ -113,7 +122,34 @@ class Engine:
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
         matches = self.rules.match(frame)
-        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps))
+        pauses: list[tuple[int, Pause]] = []
+        if group is not None and self.reviser is not None:
+            pauses = self.reviser.plan(group, table, frame, matches)
+        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps, pauses))
+
+    def take(self, group: Group) -> Outcome | None:
+        """Decide a group of the journal, with the revisions that its records cause (`revised` tells them); None where
+        it has no events."""
+        outcome = None
+        if group.events is not None:
+            outcome = self.decide(group.events.table, group.events.ids, group)
+        elif self.reviser is not None:
+            for _, pause in self.reviser.plan(group, None, self._frame, None):
+                pause(0, 0, np.zeros((0, 5), np.int64))
+        if self.reviser is not None:
+            self.reviser.end(last_as_of(group))
+        return outcome
+
+    @property
+    def revised(self) -> Revised | None:
+        """What the last group that was taken changed in earlier decisions; None where this pack revises nothing."""
+        return self.reviser.now if self.reviser is not None else None
+
+    def _fill(self, frame: Frame, table: pa.Table) -> pa.Table:
+        missing = any(name not in table.column_names for name in self._attributes)
+        table = self.with_attributes(table) if missing else table
+        frame.fill(table, BatchIds(self.identity))
+        return table
 
     def with_attributes(self, table: pa.Table) -> pa.Table:
         """The table with the columns that the pack reads from `attributes`."""
@@ -132,6 +168,11 @@ class Engine:
             stream.write(self.policy.snapshot())
             stream.flush()
             os.fsync(stream.fileno())
+        if self.reviser is not None:
+            with (folder / "open.bin").open("wb") as stream:
+                stream.write(self.reviser.open.snapshot())
+                stream.flush()
+                os.fsync(stream.fileno())
         mark = {
             "format": SNAPSHOT_FORMAT,
             "version": SNAPSHOT_VERSION,
@@ -154,6 +195,11 @@ class Engine:
             raise Unsupported(f"{folder}: a snapshot of {theirs}, not of {self.pack.hash}, {self.published}")
         if mark["history_complete"] != self.history_complete:
             raise Unsupported(f"{folder}: a snapshot with another history")
+        if self.reviser is not None:
+            try:
+                self.reviser.open.restore((folder / "open.bin").read_bytes())
+            except OSError as error:
+                raise Corrupt(f"{folder}: {error}") from error
         return self._take(folder, mark, new_partial=False)
 
     def carry(self, folder: Path) -> int:
@@ -194,6 +240,14 @@ def saved_definitions(folder: Path) -> tuple[FeatureDefinition, ...]:
     """The definitions whose state a snapshot holds, also those that its own pack did not read any more."""
     _, manifest = read_manifest(folder / "features")
     return tuple(definition_of(body) for saved in manifest["parts"] for body in saved["definitions"])
+
+
+def last_as_of(group: Group) -> int:
+    """The journal's time behind a group."""
+    found = [frame.as_of for frame in group.controls] + [int(run.as_ofs[-1]) for run in group.runs]
+    if group.events is not None:
+        found.append(int(one_chunk(group.events.table, "as_of")[-1].as_py()))
+    return max(found, default=0)
 
 
 def stamps_of(table: pa.Table) -> Stamps:

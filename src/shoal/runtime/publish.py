@@ -28,14 +28,18 @@ _SUFFIXES = {".yaml", ".yml", ".txt"}
 _PARENTS = "parents"
 
 
-def pack_body(folder: Path, pack: Pack, *, history_complete: bool, state: str = REPLAYED) -> dict[str, Any]:
-    """The body of the control record that publishes `pack`, read from `folder`."""
+def pack_body(
+    folder: Path, pack: Pack, *, history_complete: bool, revise: tuple[float, int], state: str = REPLAYED
+) -> dict[str, Any]:
+    """The body of the control record that publishes `pack`, read from `folder`. `revise`: how many seconds a
+    provisional decision stays open, and how many do."""
     body: dict[str, Any] = {
         "name": pack.name,
         "version": pack.version,
         "hash": pack.hash,
         "history": "complete" if history_complete else "unknown",
         "state": state,
+        "revise": list(revise),
         "files": _texts(folder),
     }
     above = pack.sources[1:]
@@ -57,6 +61,12 @@ def _texts(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix in _SUFFIXES and not path.relative_to(folder).parts[0].startswith(".")
     }
+
+
+def revise_of(body: Mapping[str, Any]) -> tuple[float, int] | None:
+    """How a publication keeps provisional decisions open; None for one of a release that knew no revisions."""
+    found = body.get("revise")
+    return (float(found[0]), int(found[1])) if found else None
 
 
 def pack_of(body: Mapping[str, Any]) -> Pack:

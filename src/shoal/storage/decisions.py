@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from shoal.errors import Corrupt, InvalidInput, Permanent, Problem
 from shoal.storage import frames as codec
-from shoal.storage.frames import ARROW, DECISIONS
+from shoal.storage.frames import ARROW, DECISIONS, REVISIONS
 from shoal.storage.segments import (
     HEADER_BYTES,
     AcknowledgedMark,
@@ -150,8 +150,9 @@ class DecisionLog:
         crc = _crc_of(last.path, last.length) if self.read_only else self._crc
         return DecisionMark(last.number, last.length, crc)
 
-    def append(self, table: pa.Table) -> None:
-        """Add decisions: a table of any schema whose int64 column `seq` does not go back and has no nulls (one event
+    def append(self, table: pa.Table, *, revisions: bool = False) -> None:
+        """Add decisions, or `revisions` of earlier ones, which are read apart: a table of any schema whose int64
+        column `seq` does not go back and has no nulls (one event
         may have several rows). Not durable before `sync`. Raises `InvalidInput`."""
         self._check_open()
         if "seq" not in table.column_names or table.schema.field("seq").type != pa.int64() or table["seq"].null_count:
@@ -162,7 +163,7 @@ class DecisionLog:
         if np.any(np.diff(seqs) < 0):
             raise InvalidInput(Problem("decisions.seq_order", "the seqs of decisions must not go back"))
         payload = codec.arrow_bytes(table, self._codec)
-        head = FrameHead(DECISIONS, ARROW, table.num_rows, int(seqs[0]), int(seqs[-1]))
+        head = FrameHead(REVISIONS if revisions else DECISIONS, ARROW, table.num_rows, int(seqs[0]), int(seqs[-1]))
         self._waiting.append(encode_frame(head, payload))
 
     def sync(self) -> DecisionMark:
@@ -217,13 +218,23 @@ class DecisionLog:
         return cut
 
     def read(
-        self, from_seq: int = 0, to_seq: int | None = None, columns: Sequence[str] | None = None
+        self,
+        from_seq: int = 0,
+        to_seq: int | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        revisions: bool = False,
     ) -> Iterator[pa.Table]:
         """Tables of the synced rows with `from_seq <= seq < to_seq`, in the order written; of `columns` those that are
-        there. Raises `Corrupt` for damage."""
+        there. `revisions`: those instead of the first decisions. Raises `Corrupt` for damage."""
+        kind = REVISIONS if revisions else DECISIONS
         wanted = None if columns is None else ["seq", *columns]
         for file in list(self._files):
-            heads = [h for h in file.heads if h.last_seq >= from_seq and (to_seq is None or h.first_seq < to_seq)]
+            heads = [
+                h
+                for h in file.heads
+                if h.kind == kind and h.last_seq >= from_seq and (to_seq is None or h.first_seq < to_seq)
+            ]
             if not heads:
                 continue
             with file.path.open("rb") as handle:

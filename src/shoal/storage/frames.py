@@ -29,8 +29,9 @@ from shoal.storage.segments import NO_TIME_HIGH, NO_TIME_LOW, EncodedFrame, Fram
 
 Int64s = npt.NDArray[np.int64]
 
-EVENTS, DUPLICATES, CONTROLS, DECISIONS = 1, 2, 3, 4
-KIND_NAMES = {EVENTS: "events", DUPLICATES: "duplicates", CONTROLS: "controls", DECISIONS: "decisions"}
+EVENTS, DUPLICATES, CONTROLS, DECISIONS, REVISIONS = 1, 2, 3, 4, 5
+KIND_NAMES = {EVENTS: "events", DUPLICATES: "duplicates", CONTROLS: "controls", DECISIONS: "decisions",
+              REVISIONS: "revisions"}  # fmt: skip
 ARROW, ROWS, RAW, PACKED, RUNS = 1, 2, 3, 4, 5
 """Encodings. A release that does not know one refuses the frame by its number."""
 ROW_WISE_BELOW = 256

@@ -28,11 +28,12 @@ from shoal.storage.migrations import tables
 
 LEDGER_COUNTS = (
     "read", "decided", "duplicate", "dead_lettered", "conflict", "facts", "labels", "control", "late", "behind",
-    "clamped", "deferred", "ticks",
+    "clamped", "deferred", "ticks", "revised", "settled", "closed",
 )  # fmt: skip
 """read = decided + duplicate + dead_lettered + facts + labels; conflict is part of dead_lettered; late, behind,
 clamped and deferred are part of decided; control counts journal control records (of any source, "" for our own), ticks
-those of an idle stream."""
+those of an idle stream. Of our own (""): revised counts revisions; each deferred decision is open, settled (revised
+until nothing was deferred any more) or closed (never to be revised again)."""
 
 _PARTS = (("conflict", "dead_lettered"), *((name, "decided") for name in ("late", "behind", "clamped", "deferred")))
 
@@ -73,6 +74,39 @@ class OutboxRow(NamedTuple):
     body: str
 
 
+class RevisionRow(NamedTuple):
+    """A revision of the decision on event `seq`, caused by record `cause_seq`. `known`: the columns that became
+    known, as
+    JSON; `tier` and `tier_before` are of the event."""
+
+    seq: int
+    revision: int
+    cause_seq: int
+    as_of: int
+    tier_before: int
+    tier: int
+    provisional: int
+    known: str
+
+
+class OpenRow(NamedTuple):
+    """A provisional decision that may be revised; `waiting`: what is null, as JSON."""
+
+    seq: int
+    as_of: int
+    waiting: str
+
+
+class PartRow(NamedTuple):
+    """A part that is missing since record `since_seq`; `columns`: what it feeds, as JSON."""
+
+    name: str
+    kind: str
+    columns: str
+    since_seq: int
+    why: str
+
+
 class SourceOffset(NamedTuple):
     """The next offset to read of one partition."""
 
@@ -102,6 +136,11 @@ class CommitBatch:
     decisions: Sequence[DecisionRow] = ()
     outbox: Sequence[OutboxRow] = ()
     dead: Sequence[RawDeadLetter] = ()
+    revisions: Sequence[RevisionRow] = ()
+    opened: Sequence[OpenRow] = ()
+    left: Sequence[int] = ()
+    missing: Sequence[PartRow] = ()
+    back: Sequence[str] = ()
 
 
 class JournalCounts(Protocol):
@@ -134,6 +173,9 @@ class Store:
         self._add_ledger = Statement(engine, tables.ledger, ("source", "name"), add=True)
         self._add_dead_counts = Statement(engine, tables.dead_counts, ("source", "reason"), add=True)
         self._set_offsets = Statement(engine, tables.source_offsets, ("source", "partition"))
+        self._insert_revisions = Statement(engine, tables.revisions)
+        self._set_open = Statement(engine, tables.open_decisions, ("seq",))
+        self._set_missing = Statement(engine, tables.missing_parts, ("name",))
         self._set_position = Statement(engine, tables.position, ("id",))
         self._position_text = str(sa.select(tables.position).compile(dialect=engine.dialect))
 
@@ -248,9 +290,22 @@ class Store:
             self._set_offsets.run(connection, batch.offsets)
             self._insert_decisions.run(connection, batch.decisions)
             self._insert_outbox.run(connection, batch.outbox)
+            if batch.revisions or batch.opened or batch.left or batch.missing or batch.back:
+                self._commit_revisions(connection, batch)
             to = batch.position
             values = (1, to.next_seq, to.decision_segment, to.decision_length, to.decision_crc, dead_length)
             self._set_position.run(connection, [values])
+
+    def _commit_revisions(self, connection: sa.Connection, batch: CommitBatch) -> None:
+        self._insert_revisions.run(connection, batch.revisions)
+        for table, column, gone in (
+            (tables.open_decisions, tables.open_decisions.c.seq, [{"gone": seq} for seq in batch.left]),
+            (tables.missing_parts, tables.missing_parts.c.name, [{"gone": name} for name in batch.back]),
+        ):
+            if gone:
+                connection.execute(sa.delete(table).where(column == sa.bindparam("gone")), gone)
+        self._set_open.run(connection, batch.opened)
+        self._set_missing.run(connection, batch.missing)
 
     def _commit_dead(self, connection: sa.Connection, dead: Sequence[RawDeadLetter], length: int) -> int:
         kept = connection.execute(sa.select(sa.func.count()).select_from(tables.dead_letters)).scalar_one()
@@ -290,10 +345,13 @@ class Store:
         from_seq: int = 0,
         to_seq: int | None = None,
         min_tier: int = 0,
+        latest: bool = False,
+        revision: int | None = None,
         limit: int | None = None,
     ) -> list[DecisionRow]:
-        """Decisions above `allow`, by seq and in the order committed; fast by seq range or by subject."""
-        table = tables.decisions
+        """Decisions above `allow`, by seq and in the order committed; fast by seq range or by subject. `latest`: of
+        each event those of its last revision only; `revision`: those of that number."""
+        table, later = tables.decisions, tables.revisions
         query = (
             sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision, tables.ROW_NUMBER)
         )
@@ -303,6 +361,11 @@ class Store:
             query = query.where(table.c.subject_id == subject_id)
         if to_seq is not None:
             query = query.where(table.c.seq < to_seq)
+        if revision is not None:
+            query = query.where(table.c.revision == revision)
+        if latest:
+            newer = sa.exists().where(later.c.seq == table.c.seq, later.c.revision > table.c.revision)
+            query = query.where(~newer)
         if min_tier:
             query = query.where(table.c.tier >= min_tier)
         with self._reading() as connection:
@@ -322,6 +385,36 @@ class Store:
             query = query.where(table.c.subject_id == subject_id)
         with self._reading() as connection:
             return [OutboxRow(*row) for row in connection.execute(query.limit(limit))]
+
+    def read_revisions(self, *, from_seq: int = 0, to_seq: int | None = None) -> list[RevisionRow]:
+        """Revisions of these events, by seq and number."""
+        table = tables.revisions
+        query = sa.select(table).where(table.c.seq >= from_seq).order_by(table.c.seq, table.c.revision)
+        if to_seq is not None:
+            query = query.where(table.c.seq < to_seq)
+        with self._reading() as connection:
+            return [RevisionRow(*row) for row in connection.execute(query)]
+
+    def read_open(self) -> list[OpenRow]:
+        """Provisional decisions that are open, by seq."""
+        with self._reading() as connection:
+            return [
+                OpenRow(*row)
+                for row in connection.execute(sa.select(tables.open_decisions).order_by(tables.open_decisions.c.seq))
+            ]
+
+    def count_open(self) -> int:
+        """How many provisional decisions are open."""
+        with self._reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(tables.open_decisions)).scalar_one())
+
+    def read_missing_parts(self) -> list[PartRow]:
+        """Parts that are missing, by name."""
+        with self._reading() as connection:
+            return [
+                PartRow(*row)
+                for row in connection.execute(sa.select(tables.missing_parts).order_by(tables.missing_parts.c.name))
+            ]
 
     def read_dead(self, limit: int | None = None) -> list[DeadRow]:
         """Dead letters that are kept, the oldest first."""
@@ -376,6 +469,8 @@ class Store:
         compare("decided", "events decided, and events in the journal", total["decided"], events)
         compare("duplicate", "duplicates counted, and in the journal", total["duplicate"], duplicates)
         compare("control", "control records counted, and in the journal", total["control"], controls)
+        kept = self.count_open() + total["settled"] + total["closed"]
+        compare("deferred", "decisions deferred, and those open, settled or closed", total["deferred"], kept)
         compare(
             "seqs", "all records of the journal, and its next seq", events + duplicates + controls, journal.next_seq
         )
@@ -411,6 +506,8 @@ class Store:
                     subject = sa.case((table.c.subject == text, identity.erased(text)), else_=table.c.subject)
                     values = {"subject": subject, column.name: "null"}
                     changed += connection.execute(sa.update(table).where(named).values(values)).rowcount
+            told = self._mentions(tables.revisions.c.known, texts)
+            changed += connection.execute(sa.update(tables.revisions).where(told).values(known="{}")).rowcount
             connection.execute(
                 sa.update(tables.dead_letters)
                 .where(self._mentions(tables.dead_letters.c.detail, texts))

@@ -59,7 +59,8 @@ def follow(
             deployment.process(deployment.writer.control(STARTED, body))
         resume = places_of(deployment, source.name)
         stream = Stream(source, clock, settings, merge_wait_s=wait_s, resume=resume, stopped=stopped)
-        _run(deployment, stream, told, moved)
+        _run(deployment, stream, told, moved, clock)
+        deployment.parts.settle()
         stream.tell_source()
     finally:
         source.close()
@@ -89,13 +90,15 @@ def places_of(deployment: Deployment, source: str) -> dict[str, Place]:
     return found
 
 
-def _run(deployment: Deployment, stream: Stream, told: Followed, moved: Callable[[int], None]) -> None:
+def _run(deployment: Deployment, stream: Stream, told: Followed, moved: Callable[[int], None], clock: Clock) -> None:
     items = Stage(iter(stream), "read and decode")
-    written = Stage(_journalled(deployment, stream.source.name, items), "write the journal")
+    written = Stage(_journalled(deployment, stream.source.name, items, clock), "write the journal")
     decided = Stage(_decided(deployment, written), "decide")
     try:
         for one, item in decided:
             deployment.committer.commit(one)
+            if item is None:
+                continue
             if isinstance(item, Tick):
                 told.ticks += 1
             else:
@@ -109,21 +112,30 @@ def _run(deployment: Deployment, stream: Stream, told: Followed, moved: Callable
 
 
 def _journalled(
-    deployment: Deployment, source: str, items: Iterable[Release | Tick]
-) -> Iterator[tuple[Group, Release | Tick]]:
+    deployment: Deployment, source: str, items: Iterable[Release | Tick], clock: Clock
+) -> Iterator[tuple[Group, Release | Tick | None]]:
+    """The groups of the stream, and, without an item, those of parts that are back."""
+    parts, every = deployment.parts, round(deployment.home.settings.part_check_s * 1e6)
+    checked = clock.now_us()
     for item in items:
+        if parts.tables.why and clock.now_us() - checked >= every:
+            checked = clock.now_us()
+            for group in parts.retry():
+                yield group, None
+        for group in parts.joined():
+            yield group, None
         if isinstance(item, Tick):
             if item.as_of > (deployment.journal.last_as_of or 0):
                 yield deployment.writer.control(TICKS, {"source": source}, item.as_of), item
             continue
-        group = deployment.writer.write(item.block, item.bound_us, place_body(source, item))
-        if group is not None:
-            deployment.note_facts(group)
-            yield group, item
+        written = deployment.writer.write(item.block, item.bound_us, place_body(source, item))
+        if written is not None:
+            deployment.note_facts(written)
+            yield written, item
 
 
 def _decided(
-    deployment: Deployment, groups: Iterable[tuple[Group, Release | Tick]]
-) -> Iterator[tuple[Decided, Release | Tick]]:
+    deployment: Deployment, groups: Iterable[tuple[Group, Release | Tick | None]]
+) -> Iterator[tuple[Decided, Release | Tick | None]]:
     for group, item in groups:
         yield deployment.decide(group), item

@@ -74,7 +74,7 @@ def judge_decisions(
         known = read_labels([*said, *labels], now)
         rules: dict[str, tuple[str, ...]] = {}
         decided: dict[str, list[Decided]] = defaultdict(list)
-        for row in store.read_decisions():
+        for row in store.read_decisions(latest=True):
             if row.tier >= tier and row.as_of <= now:
                 names = rules.setdefault(row.rules, tuple(orjson.loads(row.rules)))
                 subject = Subject(LABEL_TYPES.get(row.subject_type, row.subject_type), row.subject)

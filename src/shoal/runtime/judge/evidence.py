@@ -46,7 +46,7 @@ def population(journal: Journal) -> Population:
 
 def touches(journal: Journal, store: Store) -> Iterator[Touch]:
     """Every decision above `allow`, by seq, with the accounts of its event."""
-    rows = store.read_decisions()
+    rows = store.read_decisions(latest=True)
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS]
         seqs = np.unique(np.array([row.seq for row in part], dtype=np.int64))

@@ -26,7 +26,9 @@ from shoal.runtime.engine import Engine, Outcome, read_mark, saved_definitions
 from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import PACKS
 from shoal.runtime.keep.snapshots import Saved, Snapshots
-from shoal.runtime.publish import CARRIED, pack_of
+from shoal.runtime.publish import CARRIED, pack_of, revise_of
+from shoal.runtime.revise.causes import BACK, MISSING, part_cause
+from shoal.runtime.revise.open import MissingPart
 from shoal.storage.frames import ControlFrame, Group
 from shoal.storage.journal import Journal
 from shoal.storage.segments import write_whole
@@ -127,14 +129,18 @@ class History:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         complete = one.body["history"] == "complete"
-        return Engine(
+        engine = Engine(
             pack_of(one.body),
             self.home.identity,
             history_complete=complete,
             folder=folder,
             published=one.seq,
+            revise=revise_of(one.body),
             **more,
         )
+        if engine.reviser is not None:
+            engine.reviser.attach(self.journal)
+        return engine
 
     def restored(self, saved: Saved) -> Engine:
         """The engine of a snapshot. Raises `ShoalError` where it cannot be used."""
@@ -229,6 +235,7 @@ class History:
         for group in self.journal.read_groups(0, one.seq):
             if group.events is not None:
                 engine.decide(group.events.table)
+            _follow_parts(engine, group)
         return engine
 
     def _carried(self, one: Publication, before: Engine) -> Engine:
@@ -237,6 +244,8 @@ class History:
         before.snapshot(folder, one.seq)
         engine = self.fresh(one, carried=saved_definitions(folder))
         engine.carry(folder)
+        if before.reviser is not None and engine.reviser is not None:
+            engine.reviser.open.parts = dict(before.reviser.open.parts)
         shutil.rmtree(folder)
         self.close(before)
         return engine
@@ -249,14 +258,15 @@ class History:
     def forward(
         self, engine: Engine | None, start: int, until: int | None
     ) -> Iterator[tuple[Group, Outcome | None, Engine]]:
-        """Decide the groups from `start` to `until` again, with the packs that were in force."""
+        """Decide the groups from `start` to `until` again, with the packs that were in force; the engine's `revised`
+        tells what each group changed in earlier decisions."""
         for group in self.journal.read_groups(start, until):
             for frame in group.controls:
                 if frame.kind == PACKS:
                     engine = self.take_up(Publication(frame.seq, frame.as_of, frame.body), engine)
             if engine is None:
                 raise InvalidInput(Problem("pack.none", "the journal begins without a published pack"))
-            yield group, (engine.decide(group.events.table) if group.events is not None else None), engine
+            yield group, engine.take(group), engine
 
     def at(self, until: int, in_force: int | None = None) -> Engine | None:
         """The engine behind the records before `until`; None where no pack is in force there. `in_force`: the record
@@ -269,6 +279,18 @@ class History:
         for _, _, now in self.forward(engine, start, until):
             engine = now
         return engine
+
+
+def _follow_parts(engine: Engine, group: Group) -> None:
+    """Keep the missing parts of an engine that replays the journal for its state; it revises nothing."""
+    if engine.reviser is None:
+        return
+    parts = engine.reviser.open.parts
+    for cause in (part_cause(frame) for frame in group.controls if frame.kind in (MISSING, BACK)):
+        if cause.kind == BACK:
+            parts.pop(cause.part, None)
+        elif cause.part not in parts:
+            parts[cause.part] = MissingPart(cause.part, cause.part_kind, cause.columns, cause.seq, cause.why)
 
 
 def cut_in_words(journal: Journal) -> str:

@@ -6,6 +6,7 @@ installed. Reads only.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,15 @@ def _examine(found: Checkup, home: Home, journal: Journal, store: Store, log: De
     if done < journal.next_seq:
         found.notes.append(f"{journal.next_seq - done:,} journalled records wait to be decided: the next run does it")
         return
+    for part in store.read_missing_parts():
+        feeds = ", ".join(json.loads(part.columns))
+        found.notes.append(
+            f"the {part.kind} {part.name} is missing since record {part.since_seq:,}"
+            f"{f' ({part.why})' if part.why else ''}; it feeds {feeds}"
+        )
+    waiting = store.count_open()
+    if waiting:
+        found.notes.append(f"{waiting:,} provisional decisions are open")
     found.problems += store.reconcile(journal.stats())
     if found.decided != found.events:
         found.problems.append(

@@ -30,12 +30,13 @@ from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
 from shoal.runtime.keep.history import History, cut_in_words
-from shoal.runtime.review.replay import Comparison, Difference, ReplayReport
+from shoal.runtime.review.differences import Difference, ReplayReport
+from shoal.runtime.review.replay import Comparison
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import EVENTS, decode_events
 from shoal.storage.ids import open_ids
 from shoal.storage.journal import Journal
-from shoal.storage.store import DecisionRow
+from shoal.storage.store import DecisionRow, Store
 
 COUNTING = frozenset({"count", "sum", "mean", "min", "max", "distinct", "decayed"})
 SHOWN_EVENTS = 5
@@ -62,9 +63,25 @@ class RuleState:
     condition: str
 
 
+@dataclass(frozen=True)
+class RevisionState:
+    """One revision of the event's decision: by which record and when, what became known, which deferred or other rules
+    answered otherwise (id, before, after), and the event's tier before and after."""
+
+    revision: int
+    cause_seq: int
+    as_of: int
+    known: dict[str, Any]
+    rules: tuple[tuple[str, str, str], ...]
+    tier_before: str
+    tier: str
+    provisional: bool
+
+
 @dataclass
 class Explanation:
-    """All that is known of one event's decision."""
+    """All that is known of one event's decision. `deferred`: rules that waited for something at first; `waiting`: what
+    is null still, where the decision is open (None: it is not)."""
 
     seq: int
     event: dict[str, Any]
@@ -82,6 +99,9 @@ class Explanation:
     differences: list[Difference] = field(default_factory=list)
     cut: str = ""
     counted: dict[str, Counted] = field(default_factory=dict)
+    deferred: tuple[str, ...] = ()
+    waiting: tuple[str, ...] | None = None
+    revisions: list[RevisionState] = field(default_factory=list)
 
 
 def find_event(journal: Journal, event_id: str) -> int | None:
@@ -110,7 +130,7 @@ def decisions_on(home: Home, event_id: str) -> list[DecisionRow]:
     """Stored decisions above `allow` that the event of this id caused; kept when retention has dropped the event."""
     store = home.open_store(read_only=True)
     try:
-        return [row for row in store.read_decisions() if row.event_id == event_id]
+        return [row for row in store.read_decisions(latest=True) if row.event_id == event_id]
     finally:
         store.close()
 
@@ -120,7 +140,7 @@ def decisions_of(home: Home, subject: str) -> list[DecisionRow]:
     store = home.open_store(read_only=True)
     try:
         wanted = home.identity.id_of(subject)
-        return [row for row in store.read_decisions() if row.subject_id == wanted]
+        return [row for row in store.read_decisions(latest=True) if row.subject_id == wanted]
     finally:
         store.close()
 
@@ -143,6 +163,7 @@ def explain_event(home: Home, seq: int, moved: Callable[[int, int], None] = lamb
                     row = int(np.flatnonzero(outcome.seq == seq)[0])
                     explanation = _explain(outcome, engine, row, store.read_decisions(from_seq=seq, to_seq=seq + 1))
                     explanation.cut = cut_in_words(journal) if journal.first_seq else ""
+                    _add_revisions(explanation, outcome, engine, row, log, store)
                     report = ReplayReport(only=seq)
                     Comparison(report, log, store).add(outcome, engine)
                     explanation.differences = report.differences
@@ -181,6 +202,49 @@ def _explain(outcome: Outcome, engine: Engine, row: int, stored: list[DecisionRo
         lists={name: entry.version for name, entry in engine.lists.items()},
         stored=stored,
     )
+
+
+_ANSWERS = ("not", "matched", "unknown")
+
+
+def _add_revisions(
+    explanation: Explanation, outcome: Outcome, engine: Engine, row: int, log: DecisionLog, store: Store
+) -> None:
+    """Fill `deferred`, `waiting` and `revisions`."""
+    seq, rules = explanation.seq, engine.pack.rules
+    before = [_ANSWERS[int(code)] for code in outcome.matches[:, row]]
+    unknown = [rule for rule, answer in zip(rules, before, strict=True) if answer == "unknown"]
+    explanation.deferred = tuple(rule.id for rule in unknown if rule.on_unknown == "defer")
+    for one in store.read_open() if explanation.deferred else ():
+        if one.seq == seq:
+            explanation.waiting = tuple(json.loads(one.waiting))
+    logged: dict[int, dict[str, Any]] = {}
+    for table in log.read(seq, seq + 1, revisions=True):
+        logged |= {bits["revision"]: bits for bits in table.to_pylist()}
+    for one_revision in store.read_revisions(from_seq=seq, to_seq=seq + 1):
+        bits = logged.get(one_revision.revision, {})
+        after = [_answer(bits, place) for place in range(len(rules))]
+        turned = zip(rules, before, after, strict=True)
+        explanation.revisions.append(
+            RevisionState(
+                one_revision.revision,
+                one_revision.cause_seq,
+                one_revision.as_of,
+                json.loads(one_revision.known),
+                tuple((rule.id, old, new) for rule, old, new in turned if old != new),
+                Tier(one_revision.tier_before).name.lower(),
+                Tier(one_revision.tier).name.lower(),
+                bool(one_revision.provisional),
+            )
+        )
+        before = after
+
+
+def _answer(bits: dict[str, Any], rule: int) -> str:
+    for name in ("matched", "unknown"):
+        if int(bits.get(f"{name}_{rule // 64}", 0)) >> (rule % 64) & 1:
+            return name
+    return "not"
 
 
 def feature_values(outcome: Outcome, engine: Engine, row: int) -> dict[str, Any]:

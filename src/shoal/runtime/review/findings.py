@@ -1,6 +1,7 @@
 """Findings of a deployment: its stored decisions gathered by subject and threat, ranked, with reasons in words.
 
-Nothing is kept in memory while deciding: findings are a query over what is durable. All decisions above `allow` give
+Nothing is kept in memory while deciding: findings are a query over what is durable. All decisions above `allow`, each
+event's last revision, give
 counts, times and rules; for the subjects that are shown, the reason of each rule is rendered on the row where its
 first number was largest (the first such row), from the stored feature vector and the journal's event. Reads only.
 """
@@ -21,6 +22,7 @@ from shoal.policy.findings import Finding, Ranked, RuleHits, peak_values, rank
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine
 from shoal.runtime.keep.history import cut_in_words
+from shoal.runtime.revise.reviser import with_known
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.journal import Journal
 from shoal.storage.store import DecisionRow, Store
@@ -100,11 +102,11 @@ class Findings:
 
 def find(journal: Journal, log: DecisionLog, store: Store, engine: Engine, top: int, per_threat: int = 0) -> Findings:
     """The `top` subjects by rank; with `per_threat`, at most so many whose gravest finding is of one threat."""
-    groups = gather(store.read_decisions(), engine)
+    groups = gather(store.read_decisions(latest=True), engine)
     ordered = rank(group.finding for group in groups)
     shown = _pick(ordered, top, per_threat)
     home = {(g.finding.kind, g.finding.subject, g.finding.threat): g for g in groups}
-    _tell([home[f.kind, f.subject, f.threat] for entry in shown for f in entry.findings], journal, log, engine)
+    _tell([home[f.kind, f.subject, f.threat] for entry in shown for f in entry.findings], journal, log, engine, store)
     return Findings(shown, len(ordered))
 
 
@@ -121,13 +123,13 @@ def _pick(ordered: list[Ranked], top: int, per_threat: int) -> list[Ranked]:
     return shown
 
 
-def _tell(groups: Sequence[_Gathered], journal: Journal, log: DecisionLog, engine: Engine) -> None:
+def _tell(groups: Sequence[_Gathered], journal: Journal, log: DecisionLog, engine: Engine, store: Store) -> None:
     """Render the reasons of all rules of these findings, at their peaks."""
     places = {rule.id: k for k, rule in enumerate(engine.pack.rules)}
     first = journal.first_seq
     seqs = np.unique(np.array([seq for group in groups for found in group.seqs.values() for seq in found], np.int64))
     seqs = seqs[seqs >= first]
-    frame = stored_frame(seqs, journal, log, engine) if len(seqs) else Frame.empty(engine.layout, 1)
+    frame = stored_frame(seqs, journal, log, engine, store) if len(seqs) else Frame.empty(engine.layout, 1)
     for group in groups:
         for name, found in group.seqs.items():
             numbers = [seq for seq in found if seq >= first]
@@ -147,11 +149,18 @@ def _tell(groups: Sequence[_Gathered], journal: Journal, log: DecisionLog, engin
 
 
 def stored_frame(
-    seqs: np.ndarray[Any, np.dtype[np.int64]], journal: Journal, log: DecisionLog, engine: Engine
+    seqs: np.ndarray[Any, np.dtype[np.int64]], journal: Journal, log: DecisionLog, engine: Engine, store: Store
 ) -> Frame:
-    """The frame of these events (ascending seqs) as they were decided: events from the journal, features as stored."""
+    """The frame of these events (ascending seqs) as they were decided last: events from the journal with what became
+    known since, features as stored."""
     frame = Frame.empty(engine.layout, len(seqs))
-    frame.fill(engine.with_attributes(journal.rows(seqs)), engine.identity)
+    known: dict[int, dict[str, Any]] = {}
+    for revision in store.read_revisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1):
+        known[revision.seq] = json.loads(revision.known)
+    events = journal.rows(seqs)
+    if known:
+        events = with_known(events, [known.get(seq, {}) for seq in seqs.tolist()])
+    frame.fill(engine.with_attributes(events), engine.identity)
     start, count = len(engine.event_layout.names), len(engine.features.names)
     for table in log.read(int(seqs[0]), int(seqs[-1]) + 1):
         _, rows, places = np.intersect1d(

@@ -4,6 +4,7 @@ Stored decisions are the truth of what was done; replay is the check. It reads t
 the decision segments and the store, and writes nothing. Rows whose texts were erased are counted apart, since a rule
 that reads a text cannot see it. So are edges: floats within 1e-9 of what was stored, and what follows from them where
 a rule's threshold lies that close (`edges`). Behind a retention cut it begins at the snapshot of the cut.
+Revisions are checked beside (`revisions`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,53 +26,15 @@ from shoal.runtime.commit import decision_table, rows_of
 from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
 from shoal.runtime.keep.history import History
+from shoal.runtime.review.differences import Difference, ReplayReport
 from shoal.runtime.review.edges import NEAR, Edges, Flags
+from shoal.runtime.review.revisions import Revisions
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.frames import Int64s
 from shoal.storage.journal import Journal
 from shoal.storage.store import DecisionRow, Store
 
-MAX_LISTED = 100
 _BITS = ("matched_", "unknown_")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One value that replay gives otherwise. `what` is a column, `feature:ID` or `decision`."""
-
-    seq: int
-    what: str
-    stored: str
-    replayed: str
-
-
-@dataclass
-class ReplayReport:
-    """What a replay found. `differences` holds the first hundred, `count` all; `edges` counts floats that differ within
-    1e-9, and `edge_rules` the rule answers and decisions that hang on such a float.
-
-    `first`: the first record that was decided again; `cut`: the retention cut before it, in words.
-    """
-
-    events: int = 0
-    vectors: int = 0
-    decisions: int = 0
-    erased: int = 0
-    edges: int = 0
-    edge_rules: int = 0
-    count: int = 0
-    first: int = 0
-    cut: str = ""
-    differences: list[Difference] = field(default_factory=list)
-    only: int | None = None
-
-    def add(self, difference: Difference) -> None:
-        """Count a difference, and keep it while there is room. With `only`, those of that record alone count."""
-        if self.only is not None and difference.seq != self.only:
-            return
-        self.count += 1
-        if len(self.differences) < MAX_LISTED:
-            self.differences.append(difference)
 
 
 def replay(home: Home, moved: Callable[[int, int], None] = lambda _a, _b: None) -> ReplayReport:
@@ -92,6 +55,8 @@ def replay(home: Home, moved: Callable[[int, int], None] = lambda _a, _b: None) 
                 moved(group.last_seq + 1, until)
                 if outcome is not None:
                     comparison.add(outcome, now)
+                comparison.revisions.check(now)
+            comparison.revisions.rest()
     finally:
         log.close()
         store.close()
@@ -105,6 +70,7 @@ class Comparison:
     def __init__(self, report: ReplayReport, log: DecisionLog, store: Store) -> None:
         self.report, self._log, self._store = report, log, store
         self._edges: tuple[Engine, Edges] | None = None
+        self.revisions = Revisions(report, log, store)
         self._touched: dict[tuple[str, int, str], tuple[int, int]] = {}
 
     def add(self, outcome: Outcome, engine: Engine) -> None:
@@ -128,6 +94,7 @@ class Comparison:
         on_edge = self._rules(rows, stored, again, outcome, engine)
         _compare_vectors(report, one_chunk(stored, "features"), rows, one_chunk(again, "features"), engine)
         on_edge |= self._decisions(outcome, engine, set(seqs[erased].tolist()), on_edge)
+        self.revisions.note(set(seqs[erased].tolist()), on_edge)
         for name in again.column_names:
             if name in ("seq", "features") or name.startswith(_BITS):
                 continue
@@ -191,7 +158,7 @@ class Comparison:
     def _decisions(self, outcome: Outcome, engine: Engine, erased: set[int], on_edge: set[int]) -> set[int]:
         """Compare the store's rows; returns the records whose decision hangs on an edge of an earlier record."""
         seqs = outcome.seq
-        stored = self._store.read_decisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1)
+        stored = self._store.read_decisions(from_seq=int(seqs[0]), to_seq=int(seqs[-1]) + 1, revision=0)
         decisions, _ = rows_of(outcome.table, outcome.decisions, engine)
         old = {_key(row): row for row in stored if row.seq not in erased}
         new = {_key(row): row for row in decisions if row.seq not in erased}

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from shoal.storage.engines.texts import StoredText
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that this release needs."""
 ROW_NUMBER: ColumnClause[int] = column("rowid", BigInteger)
 """The order in which decisions were committed: SQLite has it without being asked, on PostgreSQL the migration makes an
@@ -128,4 +128,38 @@ dead_letters = Table(
     _count("file_offset"),
     _count("file_length"),
     PrimaryKeyConstraint("id"),
+)
+
+open_decisions = Table(
+    "open_decisions",
+    metadata,
+    _count("seq"),
+    _count("as_of"),
+    _text("waiting"),
+    PrimaryKeyConstraint("seq"),
+)
+
+missing_parts = Table(
+    "missing_parts",
+    metadata,
+    _text("name"),
+    _text("kind"),
+    _text("columns"),
+    _count("since_seq"),
+    _text("why"),
+    PrimaryKeyConstraint("name"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    _count("seq"),
+    Column("revision", Integer, nullable=False),
+    _count("cause_seq"),
+    _count("as_of"),
+    Column("tier_before", Integer, nullable=False),
+    Column("tier", Integer, nullable=False),
+    Column("provisional", Integer, nullable=False),
+    _text("known"),
+    PrimaryKeyConstraint("seq", "revision"),
 )

@@ -1,0 +1,1 @@
+"""Provisional decisions kept open, and decided again when what was missing is known."""
