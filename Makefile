@@ -37,6 +37,7 @@ check: $(STAMP) ## Lint, types, layers, sizes
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tests/sizes.py
+	@$(BIN)/shoal pack fmt --check src/shoal/packs/builtin/*
 
 bench: $(STAMP) ## All benchmarks, quick
 	@for name in decode enrich expressions features simulate pipeline cloudlogs closed_loop; do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done

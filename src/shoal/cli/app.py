@@ -56,5 +56,7 @@ app.command("demo")(demo.demo)
 app.command("inspect")(formats.inspect)
 app.add_typer(formats.app, name="formats", help="List the formats that are read and written; draft a mapping file.")
 app.add_typer(journal.app, name="journal", help="Verify, measure, shorten and erase from a journal.")
-app.add_typer(pack.app, name="pack", help="Check and test packs of features, rules and policy.")
+app.add_typer(
+    pack.app, name="pack", help="Write, check, test, compare, tune and share packs of features, rules and policy."
+)
 app.add_typer(scenario.app, name="scenario", help="Scenarios with what they expect: list, check, run.")

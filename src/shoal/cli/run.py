@@ -85,7 +85,7 @@ def run(
 
     from shoal.cli.findings import print_findings, print_totals
     from shoal.cli.formats import chosen_format
-    from shoal.cli.show import err, progress_bars
+    from shoal.cli.show import progress_bars
     from shoal.clock import SystemClock
     from shoal.runtime.deployment import find_pack, open_deployment
     from shoal.runtime.home import open_home
@@ -120,15 +120,21 @@ def run(
             found = deployment.findings(top)
         finally:
             deployment.close()
+    _print_notes(deployment, read)
+    if output in (Output.table, Output.summary):
+        print_totals(deployment.committer.totals, seconds)
+    print_findings(found.shown, found.total, output=output.value)
+
+
+def _print_notes(deployment: Deployment, read: Read) -> None:
+    from shoal.cli.show import err
+
     for note in deployment.notes:
         err.print(f"note: {note}", markup=False)
     if read.finished_before:
         err.print(f"{read.source} was read to its end before ({read.before:,} records); nothing new", markup=False)
     elif read.before:
         err.print(f"went on behind {read.before:,} records of an earlier run", markup=False)
-    if output in (Output.table, Output.summary):
-        print_totals(deployment.committer.totals, seconds)
-    print_findings(found.shown, found.total, output=output.value)
 
 
 def check_follow(follow: bool, sources: list[str], name: str) -> None:

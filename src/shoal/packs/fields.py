@@ -76,7 +76,15 @@ class Reader:
         """The place of one of its values."""
         child = self.node.entries.get(key)
         line = self.node.keys.get(key, child.line if child else self.node.line)
-        return Where(self.file, line, f"{self.path}.{key}" if self.path else key)
+        file, path = self._home(key)
+        return Where(file, line, path)
+
+    def _home(self, key: str) -> tuple[str, str]:
+        """The file and path where a value stands."""
+        child = self.node.entries.get(key)
+        if child is not None and child.home is not None:
+            return child.home
+        return self.file, f"{self.path}.{key}" if self.path else key
 
     def wrong(self, key: str, slug: str, message: str, allowed: str = "", nearest: str = "", hint: str = "") -> None:
         """Note a problem of one value."""
@@ -184,7 +192,8 @@ class Reader:
         out = []
         for item in items:
             if item.kind in ("mapping", "sequence", "null", "bool"):
-                where = Where(self.file, item.line, f"{self.path}.{key}" if self.path else key)
+                file, path = self._home(key)
+                where = Where(file, item.line, path)
                 self.problems.append(Problem("pack.type", f"{key} holds a {item.kind}", where, "texts"))
             else:
                 out.append(item.text.strip())
@@ -195,25 +204,25 @@ class Reader:
         found = self.node_at(key, required)
         if found is None:
             return None
-        return as_mapping(found, self.file, f"{self.path}.{key}" if self.path else key, self.problems)
+        return as_mapping(found, *self._home(key), self.problems)
 
     def mappings(self, key: str, required: bool = False) -> Sequence[Reader]:
         """A list of mappings."""
         found = self.node_at(key, required)
         if found is None:
             return ()
-        path = f"{self.path}.{key}" if self.path else key
+        file, path = self._home(key)
         if found.kind != "sequence":
             self.wrong(key, "pack.type", f"{key} is a {found.kind}", "a list")
             return ()
-        readers = (as_mapping(item, self.file, f"{path}[{i}]", self.problems) for i, item in enumerate(found.items))
+        readers = (as_mapping(item, file, f"{path}[{i}]", self.problems) for i, item in enumerate(found.items))
         return [reader for reader in readers if reader is not None]
 
     def children(self) -> Iterator[tuple[str, Reader]]:
         """Every key with its value as a mapping (for maps of id → definition)."""
         for key, node in self.node.entries.items():
             self.asked.add(key)
-            reader = as_mapping(node, self.file, f"{self.path}.{key}" if self.path else key, self.problems)
+            reader = as_mapping(node, *self._home(key), self.problems)
             if reader is not None:
                 node.line = self.node.keys[key]
                 yield key, reader

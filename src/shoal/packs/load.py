@@ -1,151 +1,151 @@
-"""Reading a pack: a folder, or the name of one that ships with Shoal, becomes a checked `Pack`.
+"""Reading a pack: a folder, or the name of one that ships or is installed, becomes a checked `Pack`.
 
-A pack comes from outside: links are not followed, sizes are bounded, and nothing in it is executed. All problems of all
-files are collected and raised together, each with file and line.
+Its folder and those of the packs that it builds on are read to raw definitions (`folder`), laid over one another
+(`inherit`), and only then understood: so a changed field is judged in its place. All problems of all files are
+collected and raised together, each with the file and line where the text stands, in whichever pack.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from shoal.errors import InvalidInput, Problem, Where, nearest_name
+from shoal.errors import InvalidInput, Problem, Where
 from shoal.events.schema import EVENT_COLUMNS, Kind
-from shoal.features.definitions import FeatureDefinition
-from shoal.packs.fields import Reader, as_mapping
-from shoal.packs.pack import PACK_FORMAT, Attribute, ListDefinition, Pack, PackSettings, RuleTest
+from shoal.packs.find import Found, Resolver, builtin_packs, find_pack, find_parent
+from shoal.packs.folder import Raw, Reading, read_folder
+from shoal.packs.inherit.merging import Inherited, definitions_of, lay_over
+from shoal.packs.inherit.references import read_reference
+from shoal.packs.pack import Pack, PackSettings, RuleTest, Source
 from shoal.packs.resolve import pack_hash, resolve_features, resolve_rules
-from shoal.packs.sections import (
-    NAME,
-    NAME_FORM,
-    make_list,
-    read_attributes,
-    read_features,
-    read_header,
-    read_list,
-    read_policy,
-    read_rules,
-    read_settings,
-)
+from shoal.packs.sections import make_allow, make_attribute, make_feature, make_rule, make_threat, read_list
 from shoal.packs.testfile import read_tests
-from shoal.packs.yamltree import MAX_BYTES, Node, read_yaml
 from shoal.policy.checks import policy_problems
 from shoal.policy.definitions import Policy
-from shoal.rules.rules import Rule
 
-MAX_FILES = 500
+__all__ = ["builtin_packs", "load_pack"]
+
 MAX_RULES = 1_000
-_FOLDERS = ("features", "rules", "lists")
-_BUILTIN = Path(__file__).parent / "builtin"
+MAX_DEPTH = 8
+MAX_PARENTS = 32
 
 
-def builtin_packs() -> tuple[str, ...]:
-    """Names of the packs that ship with Shoal."""
-    return tuple(sorted(path.parent.name for path in _BUILTIN.glob("*/pack.yaml")))
+def load_pack(source: str | Path, resolver: Resolver = find_parent) -> Pack:
+    """Read the pack in folder `source`, or the pack of that name: built in, else installed (`name`, `name ==1.2`).
 
-
-def load_pack(source: str | Path) -> Pack:
-    """Read the pack in folder `source`, or the built-in pack of that name.
-
-    Raises `InvalidInput` with all problems (slugs `pack.*`, `yaml.*`, `features.*`, `rule.*`, `reason.*`, `policy.*`,
-    `allow.*`, `test.*`, `expression.*`). Costs about a second for 100 rules.
+    `resolver` finds the packs that it builds on. Raises `InvalidInput` with all problems (slugs `pack.*`, `yaml.*`,
+    `features.*`, `rule.*`, `reason.*`, `policy.*`, `allow.*`, `test.*`, `expression.*`). Costs about a second for 100
+    rules.
     """
-    folder, shown = _find(source)
-    loading = _Loading(folder, shown)
-    pack = loading.read()
-    if loading.problems or pack is None:
-        problems = [loading.placed(problem) for problem in loading.problems]
+    found = find_pack(source)
+    loading = _Loading(resolver)
+    raw, merged = loading.gather(found, ())
+    pack = None if raw is None else loading.understand(raw, merged)
+    if loading.reading.problems or pack is None:
+        problems = {loading.placed(problem): None for problem in loading.reading.problems}
         raise InvalidInput(sorted(problems, key=lambda p: (p.where.file, p.where.line)))
     return pack
 
 
-def _find(source: str | Path) -> tuple[Path, str]:
-    """The folder of a pack, and how it is named in messages."""
-    if isinstance(source, str) and source in builtin_packs():
-        return _BUILTIN / source, source
-    folder = Path(source)
-    if (folder / "pack.yaml").is_file():
-        return folder, str(folder)
-    known = builtin_packs()
-    message = f"{folder}: no pack.yaml in this folder" if folder.is_dir() else f"no pack {str(source)!r}"
-    allowed = f"a folder with pack.yaml, or {', '.join(known)}"
-    raise InvalidInput(Problem("pack.not_found", message, Where(), allowed, nearest_name(str(source), known)))
-
-
-def note_lines(tree: Node, file: str, lines: dict[tuple[str, str], int]) -> None:
-    """Note the line of every field of a file's definitions (three levels: section, id, field)."""
-    for section, definitions in tree.entries.items():
-        for name, definition in definitions.entries.items():
-            for key in definition.entries:
-                lines[file, f"{section}.{name}.{key}"] = definition.keys[key]
-
-
+@dataclass
 class _Loading:
-    """One reading of one folder."""
+    """One reading of a pack with all that it builds on."""
 
-    def __init__(self, folder: Path, shown: str) -> None:
-        self.folder, self.shown = folder, shown
-        self.problems: list[Problem] = []
-        self.count = 0
-        self.lines: dict[tuple[str, str], int] = {}
+    resolver: Resolver
+    reading: Reading = field(default_factory=Reading)
+    sources: list[Source] = field(default_factory=list)
+    seen: dict[Path, Where] = field(default_factory=dict)
 
     def placed(self, problem: Problem) -> Problem:
-        """The problem with the line of the very value, found by the path of its field (`window_s`: window)."""
-        where = problem.where
-        line = self.lines.get((where.file, where.path)) or self.lines.get((where.file, where.path.removesuffix("_s")))
-        return problem if line is None else replace(problem, where=Where(where.file, line, where.path))
+        """The problem with the place of the very value, found by the path of its field (`window_s`: window)."""
+        where, lines = problem.where, self.reading.lines
+        found = lines.get((where.file, where.path)) or lines.get((where.file, where.path.removesuffix("_s")))
+        return problem if found is None else replace(problem, where=Where(found.file, found.line, found.path))
 
-    def read(self) -> Pack | None:
-        """Read all files, then resolve names across them."""
-        head = self._mapping(self.folder / "pack.yaml")
-        if head is None or not read_header(head, PACK_FORMAT):
+    def gather(self, found: Found, chain: tuple[Path, ...]) -> tuple[Raw | None, Inherited]:
+        """Read a folder, then the packs that it builds on, and lay them together."""
+        raw = read_folder(found.folder, found.shown, self.reading)
+        if raw is None:
+            return None, Inherited()
+        here = found.folder.resolve()
+        place = len(self.sources)
+        self.sources.append(Source(raw.name, raw.version, found.folder, found.shown))
+        parents, links = [], []
+        for text, where in raw.extends:
+            parent = self._parent(text, where, raw, (*chain, here))
+            if parent is None:
+                continue
+            links.append((text, parent.folder))
+            parent_raw, passed = self.gather(parent, (*chain, here))
+            if parent_raw is not None:
+                self._check_version(text, where, parent_raw)
+                parents.append((parent_raw.name, passed))
+        self.sources[place] = replace(self.sources[place], extends=tuple(links))
+        return raw, lay_over(parents, raw, self.reading)
+
+    def _parent(self, text: str, where: Where, raw: Raw, chain: tuple[Path, ...]) -> Found | None:
+        problems = self.reading.problems
+        reference = read_reference(text, where, problems)
+        parent = None if reference is None else self.resolver(reference, raw.folder, where, problems)
+        if parent is None:
             return None
-        name = head.text("name", required=True)
-        if name and not NAME.match(name):
-            head.wrong("name", "pack.name", f"{name!r} is no pack name", NAME_FORM)
-        version = head.text("pack_version", required=True)
-        description = " ".join(head.text("description", required=True).split())
-        attributes, settings = read_attributes(head), read_settings(head)
-        head.finish()
-        self._check_entries()
-        features = [f for path in self._files("features", (".yaml",)) for f in self._section(path, read_features)]
-        rules: list[tuple[Rule, Reader]] = []
-        for path in self._files("rules", (".yaml",)):
-            reader = self._mapping(path)
-            rules += [] if reader is None else read_rules(reader, path.stem)
-        self._unique_rules([rule for rule, _ in rules])
-        lists = self._lists()
-        policy_reader = self._mapping(self.folder / "policy.yaml")
-        policy = Policy({}) if policy_reader is None else read_policy(policy_reader)
-        return self._resolve(name, version, description, attributes, settings, features, rules, policy, lists)
+        folder = parent.folder.resolve()
+        if folder in chain:
+            names = " → ".join((*(path.name for path in chain[chain.index(folder) :]), folder.name))
+            problems.append(Problem("pack.extends_cycle", f"packs build on one another in a circle: {names}", where))
+        elif folder in self.seen:
+            message = f"{text!r} is reached twice"
+            hint = f"first at {self.seen[folder]}; build on it in one place"
+            problems.append(Problem("pack.extends_twice", message, where, hint=hint))
+        elif len(chain) >= MAX_DEPTH:
+            problems.append(
+                Problem("pack.extends_depth", "packs build on packs too deeply", where, f"{MAX_DEPTH} levels")
+            )
+        elif len(self.seen) >= MAX_PARENTS:
+            problems.append(Problem("pack.extends_many", "too many packs to build on", where, f"at most {MAX_PARENTS}"))
+        else:
+            self.seen[folder] = where
+            return parent
+        return None
 
-    def _resolve(
-        self,
-        name: str,
-        version: str,
-        description: str,
-        attributes: dict[str, Attribute],
-        settings: PackSettings,
-        features: Sequence[FeatureDefinition],
-        read: Sequence[tuple[Rule, Reader]],
-        policy: Policy,
-        lists: dict[str, ListDefinition],
-    ) -> Pack:
-        columns: dict[str, Kind] = {c.name: c.kind for c in EVENT_COLUMNS}
-        columns |= {a.name: a.kind for a in attributes.values()}
-        rules = tuple(rule for rule, _ in read)
-        kinds = resolve_features(features, columns, frozenset(lists), self.problems)
-        resolve_rules(rules, columns, kinds, frozenset(lists), self.problems)
-        self.problems.extend(policy_problems(policy, rules, columns, lists))
+    def _check_version(self, text: str, where: Where, parent: Raw) -> None:
+        reference = read_reference(text, where, [])
+        if reference is not None and reference.name and reference.name != parent.name:
+            message = f"the pack {reference.name!r} calls itself {parent.name!r}"
+            self.reading.problems.append(Problem("pack.name", message, where))
+        elif reference is not None and not reference.admits(parent.version):
+            message = f"{parent.name} is {parent.version} here, {text!r} is asked for"
+            hint = "an installed pack of the name of one that ships is never used"
+            hint = hint if parent.name in builtin_packs() else ""
+            self.reading.problems.append(Problem("pack.parent_version", message, where, hint=hint))
+
+    def understand(self, raw: Raw, merged: Inherited) -> Pack:
+        """Definitions as plain data, with names resolved across all of them."""
+        problems = self.reading.problems
+        made = [make_attribute(name, one) for name, one in definitions_of(merged, "attributes")]
+        attributes = {one.name: one for one in made if one is not None}
+        columns: dict[str, Kind] = {c.name: c.kind for c in EVENT_COLUMNS} | {a.name: a.kind for a in made if a}
+        features = [make_feature(name, one) for name, one in definitions_of(merged, "features")]
+        rules = tuple(make_rule(name, one) for name, one in definitions_of(merged, "rules"))
+        if len(rules) > MAX_RULES:
+            problems.append(Problem("pack.too_many_rules", f"{len(rules)} rules", allowed=f"at most {MAX_RULES}"))
+        read = [read_list(one, name) for name, one in definitions_of(merged, "lists")]
+        lists = {one.name: one for one in read if one is not None}
+        threats = {name: make_threat(name, one) for name, one in definitions_of(merged, "threats")}
+        allow = tuple(make_allow(one) for _, one in definitions_of(merged, "allow"))
+        policy = Policy(threats, allow, merged.evidence_s or Policy.evidence_s)
+        lateness_s = PackSettings.lateness_s if merged.lateness_s is None else merged.lateness_s
+        settings = PackSettings(lateness_s)
+        kinds = resolve_features(features, columns, frozenset(lists), problems)
+        resolve_rules(rules, columns, kinds, frozenset(lists), problems)
+        problems.extend(policy_problems(policy, rules, columns, lists))
         tests: list[RuleTest] = []
-        for rule, reader in read:
-            tests += read_tests(rule.id, reader, columns)
+        for name, one in definitions_of(merged, "rules"):
+            tests += read_tests(name, one, columns)
         return Pack(
-            name=name,
-            version=version,
-            description=description,
+            name=raw.name,
+            version=raw.version,
+            description=raw.description,
             hash=pack_hash(attributes, settings, features, rules, policy, lists),
             attributes=attributes,
             settings=settings,
@@ -155,114 +155,6 @@ class _Loading:
             policy=policy,
             lists=lists,
             tests=tuple(tests),
+            sources=tuple(self.sources),
+            disabled=tuple(merged.disabled),
         )
-
-    def _name(self, path: Path) -> str:
-        return f"{self.shown}/{path.relative_to(self.folder).as_posix()}"
-
-    def _bytes(self, path: Path) -> bytes | None:
-        """A file's bytes; links, odd files and large ones are refused."""
-        where = Where(self._name(path))
-        self.count += 1
-        if self.count > MAX_FILES:
-            if self.count == MAX_FILES + 1:
-                self.problems.append(Problem("pack.too_many_files", "too many files", where, f"at most {MAX_FILES}"))
-            return None
-        if path.is_symlink() or not path.is_file():
-            message = "a link or no plain file" if os.path.lexists(path) else "the file is missing"
-            self.problems.append(Problem("pack.file", message, where, "a plain file"))
-            return None
-        if path.stat().st_size > MAX_BYTES:
-            self.problems.append(
-                Problem("yaml.too_large", f"{path.stat().st_size:,} bytes", where, f"at most {MAX_BYTES:,} bytes")
-            )
-            return None
-        return path.read_bytes()
-
-    def _mapping(self, path: Path) -> Reader | None:
-        data = self._bytes(path)
-        if data is None:
-            return None
-        tree = read_yaml(data, self._name(path), self.problems)
-        if tree is None:
-            return None
-        note_lines(tree, self._name(path), self.lines)
-        return as_mapping(tree, self._name(path), "", self.problems)
-
-    def _section(self, path: Path, read: Callable[[Reader], list[FeatureDefinition]]) -> list[FeatureDefinition]:
-        reader = self._mapping(path)
-        return [] if reader is None else read(reader)
-
-    def _files(self, folder: str, suffixes: tuple[str, ...]) -> list[Path]:
-        """The files of a folder, sorted; others are refused."""
-        root = self.folder / folder
-        if root.is_symlink():
-            self.problems.append(Problem("pack.file", "a link", Where(f"{self.shown}/{folder}"), "a folder"))
-            return []
-        found = []
-        for path in sorted(root.iterdir()) if root.is_dir() else []:
-            if path.suffix in suffixes:
-                found.append(path)
-            elif path.suffix != ".md":
-                where = Where(self._name(path))
-                self.problems.append(
-                    Problem("pack.unknown_file", "the file is not read", where, ", ".join((*suffixes, ".md")))
-                )
-        return found
-
-    def _check_entries(self) -> None:
-        """Refuse files that would be ignored in silence."""
-        known = ("pack.yaml", "policy.yaml", *_FOLDERS)
-        for path in sorted(self.folder.iterdir()):
-            if path.name not in known and path.suffix != ".md" and not path.name.startswith("."):
-                near = nearest_name(path.name, known)
-                where = Where(self._name(path))
-                self.problems.append(
-                    Problem("pack.unknown_file", "this is not read", where, ", ".join((*known, "*.md")), near)
-                )
-
-    def _unique_rules(self, rules: Sequence[Rule]) -> None:
-        if len(rules) > MAX_RULES:
-            self.problems.append(Problem("pack.too_many_rules", f"{len(rules)} rules", allowed=f"at most {MAX_RULES}"))
-        first: dict[str, Rule] = {}
-        for rule in rules:
-            if rule.id in first:
-                hint = f"first at {first[rule.id].origin}"
-                self.problems.append(
-                    Problem("pack.duplicate_rule", f"rule {rule.id!r} is given twice", rule.origin, hint=hint)
-                )
-            first.setdefault(rule.id, rule)
-
-    def _lists(self) -> dict[str, ListDefinition]:
-        found: dict[str, ListDefinition] = {}
-        for path in self._files("lists", (".yaml", ".txt")):
-            one: ListDefinition | None
-            if path.suffix == ".txt":
-                one = self._text_list(path)
-            else:
-                reader = self._mapping(path)
-                one = None if reader is None else read_list(reader, path.stem)
-            if one is None:
-                continue
-            if one.name in found:
-                message = f"the list {one.name!r} is given twice"
-                self.problems.append(
-                    Problem("pack.duplicate_list", message, one.origin, hint=f"first at {found[one.name].origin}")
-                )
-            found[one.name] = one
-        return found
-
-    def _text_list(self, path: Path) -> ListDefinition | None:
-        """One entry a line; `#` begins a comment; `# kind: address` in the first line makes it a list of ranges."""
-        data = self._bytes(path)
-        if data is None:
-            return None
-        try:
-            lines = data.decode("utf-8").splitlines()
-        except UnicodeDecodeError:
-            self.problems.append(Problem("yaml.encoding", "the file is not UTF-8", Where(self._name(path))))
-            return None
-        kind = "address" if lines and lines[0].replace(" ", "") == "#kind:address" else "text"
-        entries = [line.partition("#")[0].strip() for line in lines]
-        reader = Reader(Node("mapping", 1), self._name(path), "", self.problems)
-        return make_list(path.stem, kind, [entry for entry in entries if entry], reader)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from shoal.errors import Where
@@ -40,6 +41,7 @@ class ListDefinition:
     entries: tuple[str, ...]
     version: str
     origin: Where = field(default_factory=Where)
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,21 @@ class PackSettings:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A folder that a pack was read from: its own, or that of a pack that it builds on.
+
+    `extends` are the references that stand in its pack.yaml, each with the folder that it led to; `shown` is how the
+    folder is named in messages.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    shown: str
+    extends: tuple[tuple[str, Path], ...] = ()
+
+
+@dataclass(frozen=True)
 class Pack:
     """A pack, read and checked."""
 
@@ -95,6 +112,8 @@ class Pack:
     policy: Policy
     lists: Mapping[str, ListDefinition]
     tests: tuple[RuleTest, ...]
+    sources: tuple[Source, ...] = ()  # its own folder, then those of the packs that it builds on
+    disabled: tuple[str, ...] = ()  # what it inherits and leaves out: `rules.link.reported`
 
     @property
     def event_columns(self) -> dict[str, Kind]:

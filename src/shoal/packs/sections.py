@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from shoal.errors import InvalidInput, Problem
 from shoal.events.schema import BY_NAME, Kind
 from shoal.features.definitions import OLDEST_BUCKET, OPERATIONS, FeatureDefinition
 from shoal.packs.fields import Reader
-from shoal.packs.pack import Attribute, ListDefinition, PackSettings
-from shoal.policy.definitions import ACTIONS, AllowEntry, PlannedAction, Policy, Role, Step, ThreatPolicy, Tier
+from shoal.packs.pack import Attribute, ListDefinition
+from shoal.policy.definitions import ACTIONS, AllowEntry, PlannedAction, Role, Step, ThreatPolicy, Tier
 from shoal.ranges.lists import NamedList
 from shoal.rules.attack import TACTICS, TECHNIQUE_FORM
 from shoal.rules.rules import SUBJECT_KINDS, OnUnknown, Rule, Severity
@@ -42,48 +43,45 @@ def read_header(reader: Reader, form: str, version: int = 1) -> bool:
     return bool(found)
 
 
-def read_attributes(reader: Reader) -> dict[str, Attribute]:
-    """`attributes` of pack.yaml: column → path and type."""
-    section = reader.mapping("attributes")
-    found: dict[str, Attribute] = {}
-    if section is None:
-        return found
-    for name, one in section.children():
-        path = one.text("path", required=True)
-        kind = one.choice("type", KINDS, required=True)
-        one.finish()
-        if not NAME.match(name) or name in BY_NAME:
-            message = f"{name!r} is an event column" if name in BY_NAME else f"{name!r} is no column name"
-            section.wrong(name, "pack.attribute_name", message, f"a new name of {NAME_FORM}")
-        elif path and "" in path.split("."):
-            one.wrong("path", "pack.attribute_path", f"the path {path!r} has an empty part", "a.b.c")
-        elif path and kind:
-            found[name] = Attribute(name, path, KINDS[kind], section.place(name))
-    return found
+def make_attribute(name: str, one: Reader) -> Attribute | None:
+    """One of `attributes` in pack.yaml: column → path and type."""
+    path = one.text("path", required=True)
+    kind = one.choice("type", KINDS, required=True)
+    one.finish()
+    if not NAME.match(name) or name in BY_NAME:
+        message = f"{name!r} is an event column" if name in BY_NAME else f"{name!r} is no column name"
+        one.problems.append(Problem("pack.attribute_name", message, one.where, f"a new name of {NAME_FORM}"))
+    elif path and "" in path.split("."):
+        one.wrong("path", "pack.attribute_path", f"the path {path!r} has an empty part", "a.b.c")
+    elif path and kind:
+        return Attribute(name, path, KINDS[kind], one.where)
+    return None
 
 
-def read_settings(reader: Reader) -> PackSettings:
-    """`settings` of pack.yaml."""
+def read_settings(reader: Reader) -> int | None:
+    """`settings` of pack.yaml: the lateness in seconds, None where it is not given."""
     section = reader.mapping("settings")
     if section is None:
-        return PackSettings()
-    lateness = section.seconds("lateness", PackSettings.lateness_s)
+        return None
+    lateness = section.seconds("lateness", None)
     section.finish()
-    return PackSettings(lateness_s=PackSettings.lateness_s if lateness is None else lateness)
+    return lateness
 
 
-def read_features(reader: Reader) -> list[FeatureDefinition]:
-    """A file of `features/`."""
-    if not read_header(reader, "shoal.features"):
+def definitions(reader: Reader, form: str, section: str) -> list[tuple[str, Reader]]:
+    """The definitions of a file of `features/` or `rules/`: ids with their readers, in the order written."""
+    if not read_header(reader, form):
         return []
-    section = reader.mapping("features", required=True)
+    found = reader.mapping(section, required=True)
     reader.finish()
-    return [] if section is None else [_feature(name, one, section) for name, one in section.children()]
+    return [] if found is None else list(found.children())
 
 
-def _feature(name: str, one: Reader, section: Reader) -> FeatureDefinition:
+def make_feature(name: str, one: Reader) -> FeatureDefinition:
+    """One feature."""
     if not NAME.match(name):
-        section.wrong(name, "pack.feature_name", f"{name!r} is no feature name", NAME_FORM)
+        message = f"{name!r} is no feature name"
+        one.problems.append(Problem("pack.feature_name", message, one.where, NAME_FORM))
     operation = one.choice("operation", OPERATIONS, required=True)
     half_life = one.seconds("half_life", None)
     definition = FeatureDefinition(
@@ -109,23 +107,16 @@ def _feature(name: str, one: Reader, section: Reader) -> FeatureDefinition:
     return definition
 
 
-def read_rules(reader: Reader, stem: str) -> list[tuple[Rule, Reader]]:
-    """A file of `rules/`; the reader of each rule comes along, for its tests."""
-    if not read_header(reader, "shoal.rules"):
-        return []
-    section = reader.mapping("rules", required=True)
-    reader.finish()
-    found = []
-    for name, one in [] if section is None else section.children():
-        if not RULE_ID.match(name) or name.partition(".")[0] != stem:
-            hint = "the id of a rule begins with the name of its file"
-            assert section is not None
-            section.wrong(name, "pack.rule_name", f"{name!r} is no rule id here", f"{stem}.{NAME_FORM}", hint=hint)
-        found.append((_rule(name, one), one))
-    return found
+def check_rule_id(name: str, one: Reader, stem: str) -> None:
+    """The id of a rule begins with the name of its file."""
+    if not RULE_ID.match(name) or name.partition(".")[0] != stem:
+        hint = "the id of a rule begins with the name of its file"
+        message = f"{name!r} is no rule id here"
+        one.problems.append(Problem("pack.rule_name", message, one.where, f"{stem}.{NAME_FORM}", hint=hint))
 
 
-def _rule(name: str, one: Reader) -> Rule:
+def make_rule(name: str, one: Reader) -> Rule:
+    """One rule; its tests are read by `testfile`."""
     technique = one.texts("technique")
     for each in technique:
         if not TECHNIQUE_FORM.match(each):
@@ -155,19 +146,29 @@ def _rule(name: str, one: Reader) -> Rule:
     return rule
 
 
-def read_policy(reader: Reader) -> Policy:
-    """policy.yaml."""
+@dataclass(frozen=True)
+class PolicyParts:
+    """policy.yaml before its definitions are read; `evidence_s` is None where it is not given."""
+
+    evidence_s: int | None
+    threats: Sequence[tuple[str, Reader]]
+    allow: Sequence[tuple[str, Reader]]
+
+
+def read_policy(reader: Reader, inherits: bool) -> PolicyParts:
+    """policy.yaml; a pack that builds on others need not name threats."""
     if not read_header(reader, "shoal.policy"):
-        return Policy({})
-    evidence_s = reader.seconds("evidence", 86_400) or 86_400
-    section = reader.mapping("threats", required=True)
-    threats = {} if section is None else {name: _threat(name, one) for name, one in section.children()}
-    allow = [_allow(one) for one in reader.mappings("allow")]
+        return PolicyParts(None, (), ())
+    evidence_s = reader.seconds("evidence", None)
+    section = reader.mapping("threats", required=not inherits)
+    threats = [] if section is None else list(section.children())
+    allow = [(one.text("id", required=True), one) for one in reader.mappings("allow")]
     reader.finish()
-    return Policy(threats, tuple(allow), evidence_s)
+    return PolicyParts(evidence_s or None, threats, allow)
 
 
-def _threat(name: str, one: Reader) -> ThreatPolicy:
+def make_threat(name: str, one: Reader) -> ThreatPolicy:
+    """One threat of the policy."""
     role = one.choice("role", ("victim", "perpetrator"), "perpetrator", required=True)
     steps = []
     for step in one.mappings("steps", required=True):
@@ -193,7 +194,8 @@ def _threat(name: str, one: Reader) -> ThreatPolicy:
     return ThreatPolicy(name, cast(Role, role), tuple(steps), tuple(actions), description, one.where)
 
 
-def _allow(one: Reader) -> AllowEntry:
+def make_allow(one: Reader) -> AllowEntry:
+    """One allow entry of the policy."""
     entry = AllowEntry(
         id=one.text("id", required=True),
         column=one.text("column", required=True),
@@ -210,17 +212,19 @@ def _allow(one: Reader) -> AllowEntry:
 
 
 def read_list(reader: Reader, name: str) -> ListDefinition | None:
-    """A YAML file of `lists/`."""
+    """A YAML file of `lists/`, or a text file in the same form."""
     if not read_header(reader, "shoal.list"):
         return None
     kind = reader.choice("kind", ("text", "address"), "text")
     entries = reader.texts("entries", required=True)
-    reader.text("description")
+    description = " ".join(reader.text("description").split())
     reader.finish()
-    return make_list(name, kind, entries, reader)
+    return make_list(name, kind, entries, reader, description)
 
 
-def make_list(name: str, kind: str, entries: Iterable[str], reader: Reader) -> ListDefinition | None:
+def make_list(
+    name: str, kind: str, entries: Iterable[str], reader: Reader, description: str = ""
+) -> ListDefinition | None:
     """A list of entries, checked by building it."""
     listed = tuple(sorted(set(entries)))
     if not NAME.match(name):
@@ -234,4 +238,4 @@ def make_list(name: str, kind: str, entries: Iterable[str], reader: Reader) -> L
         for problem in error.problems:
             reader.problems.append(Problem(problem.slug, problem.message, reader.where, problem.allowed))
         return None
-    return ListDefinition(name, form, listed, version, reader.where)
+    return ListDefinition(name, form, listed, version, reader.where, description)

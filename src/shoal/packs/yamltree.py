@@ -30,7 +30,10 @@ _PARSER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class Node:
-    """One value: a scalar's `text`, a sequence's `items`, or a mapping's `entries` (key → value; `keys` key → line)."""
+    """One value: a scalar's `text`, a sequence's `items`, or a mapping's `entries` (key → value; `keys` key → line).
+
+    `home` is the file and path where a value stands that another pack put here (None: those of its mapping).
+    """
 
     kind: NodeKind
     line: int
@@ -38,6 +41,7 @@ class Node:
     items: list[Node] = field(default_factory=list)
     entries: dict[str, Node] = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
+    home: tuple[str, str] | None = None
 
 
 def scalar_kind(text: str) -> NodeKind:

@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import shoal.packs
 from shoal.enrich.facts import FactTable
 from shoal.errors import Corrupt, InvalidInput, Problem
-from shoal.packs.load import builtin_packs, load_pack
+from shoal.packs import find as packs_find
+from shoal.packs.load import load_pack
 from shoal.packs.pack import Pack
 from shoal.runtime.commit import Committer, Decided
 from shoal.runtime.engine import Engine
@@ -262,5 +262,5 @@ def open_deployment(
 
 
 def find_pack(name: str) -> Path:
-    """The folder of a pack: of one that ships with Shoal by its name, else a path."""
-    return Path(shoal.packs.__file__).parent / "builtin" / name if name in builtin_packs() else Path(name)
+    """The folder of a pack: of one that ships with Shoal by its name, else a path, else an installed one's."""
+    return packs_find.find_pack(name).folder

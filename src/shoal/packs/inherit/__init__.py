@@ -1,0 +1,1 @@
+"""Packs that build on packs: references, where they lead, and definitions laid over inherited ones."""

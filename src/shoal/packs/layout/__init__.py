@@ -1,0 +1,1 @@
+"""The canonical layout of a pack's files: what `shoal pack fmt` writes."""
