@@ -51,8 +51,9 @@ def test_every_rule_tells_its_story(name):
         assert rule.description, rule.id
         assert rule.false_positives, rule.id
         assert rule.evasion, rule.id
-        assert rule.technique, rule.id
-        assert rule.tactic in TACTICS, rule.id
+        if rule.threat != "report_abuse":  # ATT&CK knows no technique for reports made to harm
+            assert rule.technique, rule.id
+        assert rule.tactic in TACTICS or not rule.technique, rule.id
 
 
 @pytest.mark.parametrize("name", PACKS)
