@@ -71,7 +71,7 @@ def read_label_file(path: Path) -> list[dict[str, Any]]:
     if problems:
         raise InvalidInput(problems)
     rows: list[dict[str, Any]] = pa.table(columns).to_pylist()
-    known = {*LABEL_SUBJECTS, "file_sha256"}
+    known = {*LABEL_SUBJECTS, "file_sha256", "app"}
     for number, row in enumerate(rows, start=1):
         if row["subject_type"] not in known or not row["subject"] or not row["kind"]:
             told = f"row {number} is about {row['subject_type']!r} {row['subject']!r}, kind {row['kind']!r}"
