@@ -3,7 +3,7 @@
 Novelty (clean training): half of the ordinary rows train, the other half and all anomalies test; nothing is upsampled,
 so no row stands on both sides. Unsupervised: all rows are fitted on and scored, labels only judge. Sets above `--rows`
 rows are cut to a random subset of that size (ADBench's own rule, 10,000), the same for all. Means over seeds per set,
-then over sets. Every second set by name was looked at while the default was chosen (`dev`), the others were not (`held`).
+then over sets. Every second set by name was looked at while the default was chosen (`dev`), the others not (`held`).
 """
 
 from __future__ import annotations
@@ -157,14 +157,14 @@ def figures_of(novelty: Protocol, unsupervised: Protocol, groups: dict[str, list
 def main() -> None:
     """Run and print; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one seed, at most 800 rows a set")
+    parser.add_argument("--quick", action="store_true", help="one seed, at most 400 rows a set")
     parser.add_argument("--data", default="../shared/data")
     parser.add_argument("--dump", default="")
-    parser.add_argument("--rows", type=int, default=0, help="most rows of a set (default 10,000; quick 800)")
+    parser.add_argument("--rows", type=int, default=0, help="most rows of a set (default 10,000; quick 400)")
     parser.add_argument("--seeds", type=int, default=0, help="default 3; quick 1")
     parser.add_argument("--only", choices=("all", "dev", "held"), default="all")
     options = parser.parse_args()
-    rows, seeds = options.rows or (800 if options.quick else 10_000), options.seeds or (1 if options.quick else 3)
+    rows, seeds = options.rows or (400 if options.quick else 10_000), options.seeds or (1 if options.quick else 3)
     figures: dict[str, float | None] = dict.fromkeys(("novelty_auroc", "novelty_ap", "unsupervised_auroc"))
     baselines: dict[str, float | None] = dict.fromkeys(("knn5_auroc", "knn5_ap", "best_unsupervised_auroc"))
     paths = sorted((Path(options.data) / "anomaly" / "adbench").glob("*.npz"), key=lambda path: path.name)
@@ -194,9 +194,7 @@ def main() -> None:
     figures |= {"stream_events_per_cpu_s": None, "das_recall_at_5_per_day": None}
     print("stream_events_per_cpu_s and das_recall_at_5_per_day are null: streaming and the DAS combiner come later")
     rounded = [{k: None if v is None else round(float(v), 5) for k, v in part.items()} for part in (figures, baselines)]
-    print(
-        json.dumps({"benchmark": "anomaly", "quick": options.quick, "figures": rounded[0], "baselines": rounded[1]})
-    )
+    print(json.dumps({"benchmark": "anomaly", "quick": options.quick, "figures": rounded[0], "baselines": rounded[1]}))
 
 
 def _goals(figures: dict[str, float | None], baselines: dict[str, float | None]) -> None:

@@ -131,7 +131,9 @@ def _unfit(rows: Floats) -> list[Problem]:
     wild = np.isfinite(rows).all(axis=0) & (np.abs(rows).max(axis=0, initial=0.0) > LARGEST)
     for column in np.flatnonzero(wild):
         message = f"values go beyond {LARGEST:g}"
-        problems.append(Problem("detector.too_large", message, Where(path=f"x[:, {column}]"), hint="take the logarithm"))
+        problems.append(
+            Problem("detector.too_large", message, Where(path=f"x[:, {column}]"), hint="take the logarithm")
+        )
     return problems
 
 

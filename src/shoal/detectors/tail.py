@@ -53,4 +53,4 @@ class Tail:
         So two rows beyond all training rows keep their order. It orders and combines; it is no probability.
         """
         over = np.maximum(scores - self.scores[-1], 0.0) / self.scale
-        return -np.log(self.probability(scores)) + over
+        return np.asarray(over - np.log(self.probability(scores)))

@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 RIDGE = 1e-8
 """Directions with less than this share of the largest variance count as having it."""
-ROBUST_COLUMNS = 200
+ROBUST_COLUMNS = 100
 """Above this many columns the search for the subset costs more than it gives."""
 BLOCK_ROWS = 1024
 
@@ -29,7 +29,7 @@ class Covariance(RowDetector):
     """Squared Mahalanobis distance, robust unless that cannot be had.
 
     The shrunk covariance is taken where `robust` is false, with fewer than 2 rows a column (and no subset of half of
-    them has full rank), above 200 columns, and where the robust one comes out singular; `robust_` says which it was.
+    them has full rank), above 100 columns, and where the robust one comes out singular; `robust_` says which it was.
     Training scores are in-sample.
     """
 

@@ -27,8 +27,8 @@ class NearestNeighbours(RowDetector):
     """Mean distance to the `k` nearest training rows: a count, or a share of the training rows if below 1.
 
     `power` 1 sums the differences of the columns (less swayed by one column than 2, the Euclidean distance).
-    With `reference`, at most that many training rows, drawn by `seed`, are looked among (0: all of them); a share `k` is
-    of those. Training scores leave the row itself out, so `tail_probability` is calibrated for new rows, up to ties.
+    With `reference`, at most that many training rows, drawn by `seed`, are looked among (0: all of them); a share `k`
+    is of those. Training scores leave the row itself out, so `tail_probability` is calibrated for new rows, up to ties.
     Cost: fit n log n, scoring about k log n for a row up to 12 columns, else n x d.
     """
 
@@ -88,4 +88,4 @@ def _mean_of_columns(near: Floats) -> Floats:
     total = np.zeros(len(near))
     for j in range(near.shape[1]):
         total += near[:, j]
-    return total / near.shape[1]
+    return np.asarray(total / near.shape[1])

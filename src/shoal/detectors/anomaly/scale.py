@@ -1,9 +1,9 @@
 """Scalings: columns brought to one measure before distances are taken. Fitted once, then frozen.
 
-`range` by the smallest and largest training value, `deviation` by mean and standard deviation, `normal` by rank, to the
-normal score of that rank (van der Waerden), with linear tails in units of the standard deviation. `none` leaves all.
-A column that was constant in training becomes 0 for that value and 1 for any other. All are elementwise, so that a row's
-values come from the row alone; they are cut at ±1e9, so that no square overflows.
+`range` by the smallest and largest training value, `deviation` by mean and standard deviation, `normal` by rank, to
+the normal score of that rank (van der Waerden), with linear tails in units of the standard deviation. `none` leaves
+all. A column that was constant in training becomes 0 for that value and 1 for any other. All are elementwise, so that a
+row's values come from the row alone; scaled values are cut at ±1e9, so that no square overflows.
 """
 
 from __future__ import annotations
