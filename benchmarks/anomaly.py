@@ -67,8 +67,10 @@ class Protocol:
         half = len(usual) // 2
         return x[usual[:half]], np.concatenate([usual[half:], np.flatnonzero(y == 1)])
 
-    def measure(self, name: str, x: Floats, y: npt.NDArray[np.int64], seed: int, dump: bool) -> None:
-        """Fit and score every detector on one set and seed."""
+    def measure(
+        self, name: str, x: Floats, y: npt.NDArray[np.int64], seed: int, ids: npt.NDArray[np.int64] | None
+    ) -> None:
+        """Fit and score every detector on one set and seed; with `ids`, keep the predictions under them."""
         train, test = self.split(x, y, seed)
         labels, columns = y[test], {}
         for key, make in self.makers.items():
@@ -80,9 +82,9 @@ class Protocol:
             pair = float(roc_auc_score(labels, scores)), float(average_precision_score(labels, scores))
             self.results.setdefault(key, {}).setdefault(name, []).append(pair)
             columns["score" if key == OURS else key] = scores
-        if dump:
+        if ids is not None:
             n = len(test)
-            head = {"set": [name] * n, "id": test, "split": np.full(n, seed), "label": labels}
+            head = {"set": [name] * n, "id": ids[test], "split": np.full(n, seed), "label": labels}
             self.predictions.append(pa.table(head | columns))
 
     def means(self, key: str, sets: list[str]) -> Floats:
@@ -119,16 +121,16 @@ class Protocol:
             print(f"{key:15}" + "".join(cells))
 
 
-def read_set(path: Path, rows: int, seed: int) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """A set, or a random subset of it that holds both classes."""
+def read_set(path: Path, rows: int, seed: int) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """A set, or a random subset of it that holds both classes; last which rows of the file they are."""
     with np.load(path) as stored:
         x, y = stored["X"].astype(np.float64), stored["y"].astype(np.int64)
     if len(x) <= rows:
-        return x, y
+        return x, y, np.arange(len(x))
     kept = np.random.default_rng(seed).permutation(len(x))[:rows]
     if not y[kept].any():  # 30 anomalies in 95,156 rows
         kept[0] = np.flatnonzero(y == 1)[0]
-    return x[kept], y[kept]
+    return x[kept], y[kept], kept
 
 
 def figures_of(novelty: Protocol, unsupervised: Protocol, groups: dict[str, list[str]]) -> tuple[dict, dict]:  # type: ignore[type-arg]
@@ -178,9 +180,9 @@ def main() -> None:
         protocols = Protocol("novelty", NOVELTY), Protocol("unsupervised", UNSUPERVISED)
         for path in groups[options.only]:
             for seed in range(seeds):
-                x, y = read_set(path, rows, seed)
+                x, y, ids = read_set(path, rows, seed)
                 for protocol in protocols:
-                    protocol.measure(path.stem, x, y, seed, bool(options.dump))
+                    protocol.measure(path.stem, x, y, seed, ids if options.dump else None)
         for protocol in protocols:
             protocol.show(names["all"], names)
             if options.dump:
