@@ -50,7 +50,7 @@ class Counts:
                 self._shift(ngram, -count)
 
     def crowd(self, most: int) -> list[tuple[Ngram, int]]:
-        """The n-grams to forget when there are more than `most`: down to three quarters of it, rarest and oldest first."""
+        """The n-grams to forget when there are more than `most`: down to ¾ of it, rarest and oldest first."""
         if len(self.ngrams) <= most:
             return []
         order = sorted(self.ngrams.items(), key=lambda item: item[1])  # stable: ties stay by age of the last sight
