@@ -224,9 +224,8 @@ def mouse(folder: Path, quick: bool, dump: str) -> tuple[dict[str, Any], dict[st
           {("score" if name == "mouse" else name): score for name, score in scores.items()})  # fmt: skip
     if not np.isnan(tails).all():
         low = tails <= 0.02
-        print(
-            f"  tail probability <= 0.02: {low[labels == 0].mean():.3f} of legal, {low[labels == 1].mean():.3f} of others"
-        )
+        own, other = low[labels == 0].mean(), low[labels == 1].mean()
+        print(f"  tail probability <= 0.02: {own:.3f} of legal sessions, {other:.3f} of illegal ones")
     baseline = parts.pop("mouse_medians")
     return {key: value for part in parts.values() for key, value in part.items()}, baseline
 
