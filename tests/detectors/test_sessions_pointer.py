@@ -58,12 +58,21 @@ def test_statistics_of_a_stroke_by_hand() -> None:
     )
     (row,) = stroke_statistics(events)
     got = dict(zip(NAMES, row, strict=True))
-    assert got["kind"] == 1 and got["duration"] == pytest.approx(0.6) and got["length"] == 30
-    assert got["straightness"] == 1 and got["deviation"] == 0 and got["turn_sum"] == 0
-    assert got["speed_max"] == pytest.approx(100) and got["speed_mean"] == pytest.approx(60)
-    assert got["click_time"] == pytest.approx(0.2) and got["click_pause"] == pytest.approx(0.1)
-    assert got["horizontal"] == 1 and got["still"] == pytest.approx(2 / 5) and math.isnan(got["rest"])
-    assert got["acceleration_min"] == pytest.approx(-1000) and got["direction"] == 4
+    assert got["kind"] == 1
+    assert got["duration"] == pytest.approx(0.6)
+    assert got["length"] == 30
+    assert got["straightness"] == 1
+    assert got["deviation"] == 0
+    assert got["turn_sum"] == 0
+    assert got["speed_max"] == pytest.approx(100)
+    assert got["speed_mean"] == pytest.approx(60)
+    assert got["click_time"] == pytest.approx(0.2)
+    assert got["click_pause"] == pytest.approx(0.1)
+    assert got["horizontal"] == 1
+    assert got["still"] == pytest.approx(2 / 5)
+    assert math.isnan(got["rest"])
+    assert got["acceleration_min"] == pytest.approx(-1000)
+    assert got["direction"] == 4
 
 
 def test_strokes_are_cut_by_releases_and_rest_and_are_blind_to_place() -> None:
@@ -87,7 +96,8 @@ def test_hands_are_told_apart_with_tails_and_reasons(fitted: PointerModel) -> No
     assert all(found.tail is not None and found.basis == "account" for found in judged)
     assert np.mean([found.tail for found in judged[:15]]) > 0.2 > np.mean([found.tail for found in judged[15:]])
     texts = " ".join(reason.text for found in judged[15:] for reason in found.reasons)
-    assert "this account normally" in texts and "deviation" in texts
+    assert "this account normally" in texts
+    assert "deviation" in texts
 
 
 def test_a_row_does_not_depend_on_its_batch(fitted: PointerModel) -> None:
@@ -108,7 +118,8 @@ def test_stated_fall_backs(fitted: PointerModel) -> None:
         assert "no pointer movement" in judged.reasons[0].text
     for stranger in ("nobody", "new"):
         judged = fitted.judge([stranger], [hand(5, 500, 1, strokes=8)])[0]
-        assert (judged.score, judged.basis) == (None, "none") and "was not fitted" in judged.reasons[0].text
+        assert (judged.score, judged.basis) == (None, "none")
+        assert "was not fitted" in judged.reasons[0].text
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def test_equals_the_slow_twin(history: list[tuple[str, list[str]]], tokens: list
     model = SequenceModel(SequenceOptions(longest=longest)).fit([a for a, _ in history], [s for _, s in history])
     got = model.judge(["ann"], [tokens])[0]
     if not any(a == "ann" and s for a, s in history):
-        assert got.score is None and got.basis == "none"
+        assert got.score is None
+        assert got.basis == "none"
         return
     assert got.score == pytest.approx(sequence_oracle.score(history, "ann", tokens, longest, 50.0, 2.0, 1.0, 9.0))
 
@@ -120,14 +121,19 @@ def test_no_history_falls_back_to_peers_then_to_unknown() -> None:
     groups = {"ann": "ops", "new": "ops"}
     model = SequenceModel(groups=groups).fit([a for a, _ in history], [s for _, s in history])
     like, unlike = model.judge(["new", "new"], [["ls", "vi"], ["nmap", "nc"]])
-    assert like.basis == unlike.basis == "group" and like.tail is None
-    assert like.score is not None and unlike.score is not None and like.score < 0 < unlike.score
+    assert like.basis == unlike.basis == "group"
+    assert like.tail is None
+    assert like.score is not None
+    assert unlike.score is not None
+    assert like.score < 0 < unlike.score
     nobody = model.judge(["stranger"], [["ls"]])[0]
-    assert (nobody.score, nobody.basis) == (None, "none") and "nothing is known" in nobody.reasons[0].text
+    assert (nobody.score, nobody.basis) == (None, "none")
+    assert "nothing is known" in nobody.reasons[0].text
     empty = model.judge(["ann"], [[]])[0]
     assert (empty.score, empty.basis) == (None, "empty")
     one = model.judge(["ann"], [["never seen"]])[0]
-    assert one.score is not None and math.isfinite(one.score)
+    assert one.score is not None
+    assert math.isfinite(one.score)
 
 
 def test_memory_is_bounded_and_others_stay_exact() -> None:
@@ -138,7 +144,8 @@ def test_memory_is_bounded_and_others_stay_exact() -> None:
     model.update("bob", ["other"])
     levels = model.levels("bob")
     home = model.judge(["ann"], [["home", "again"]])[0].score
-    assert home is not None and home < model.decision_function(["ann"], [["t0-1"]])[0]  # the habit is kept
+    assert home is not None
+    assert home < model.decision_function(["ann"], [["t0-1"]])[0]
     own, others = levels.probabilities(("home",))
     assert 0 < own < others < 1
 
@@ -168,7 +175,8 @@ def test_problems_come_together_and_nothing_is_learned() -> None:
     model = SequenceModel()
     with pytest.raises(InvalidInput) as caught:
         model.fit(["ann"] * 31, [["good"]] + [[None]] * 30)  # type: ignore[list-item]
-    assert len(caught.value.problems) == 21 and "10 more" in caught.value.problems[-1].message
+    assert len(caught.value.problems) == 21
+    assert "10 more" in caught.value.problems[-1].message
     assert model.judge(["ann"], [["good"]])[0].basis == "none"
 
 
