@@ -195,7 +195,7 @@ def mouse(folder: Path, quick: bool, dump: str) -> tuple[dict[str, Any], dict[st
     known = np.unique([row[0] for row in train])[::2].tolist()
     variants: dict[str, tuple[PointerOptions, Callable[[int, int], bool]]] = {
         "mouse": (
-            PointerOptions(rounds=40, most_others=5_000, folds=0) if quick else PointerOptions(),
+            PointerOptions(rounds=40, most_strokes=2_500, folds=0) if quick else PointerOptions(),
             lambda _target, _user: True,
         )
     }
