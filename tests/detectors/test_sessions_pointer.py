@@ -100,6 +100,13 @@ def test_hands_are_told_apart_with_tails_and_reasons(fitted: PointerModel) -> No
     assert "deviation" in texts
 
 
+def test_zero_is_undecided_whatever_the_share_of_others() -> None:
+    sessions = [hand(700 + i, 500, 1, strokes=40) for i in range(12)]  # one hand under four names: nothing to tell
+    model = PointerModel(SMALL).fit(["a", "b", "c", "d"] * 3, sessions, ["a"])
+    scores = model.decision_function(["a"] * 8, [hand(800 + i, 500, 1, strokes=40) for i in range(8)])
+    assert abs(scores.mean()) < 0.3
+
+
 def test_a_row_does_not_depend_on_its_batch(fitted: PointerModel) -> None:
     sessions = [hand(5, 500, 1, strokes=8), hand(6, 900, 3, strokes=8), PointerEvents([], [], [], [])]
     together = fitted.decision_function(["ann", "bob", "cy"], sessions)
