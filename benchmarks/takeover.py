@@ -169,7 +169,7 @@ def medians(train: Sequence[tuple[int, str, int, Floats]], user: int) -> Callabl
     low, usual, high = np.nanquantile(
         np.concatenate([row[3] for row in train if row[0] == user]), [0.25, 0.5, 0.75], axis=0
     )
-    width = np.where(high > low, high - low, np.nan)
+    width = np.where(high - low > 1e-9, high - low, np.nan)
 
     def score(strokes: Floats) -> float:
         if not len(strokes):

@@ -20,7 +20,7 @@ from shoal.errors import nearest_name
 
 Floats = npt.NDArray[np.float64]
 ACTIONS = ("move", "drag", "press", "release", "scroll")
-REST_S = 0.5
+REST_MS = 500
 LEAST_POINTS = 4
 SAMPLING = frozenset(
     {"point_rate", "step_time_median", "step_time_min", "step_time_std", "step_slow", "still", "points"}
@@ -140,8 +140,7 @@ def stroke_statistics(events: PointerEvents) -> Floats:
     action = action[moves]
     if times.size < LEAST_POINTS:
         return np.empty((0, len(STATISTICS)))
-    times = times / 1000.0
-    first = np.r_[True, (np.diff(times) > REST_S) | (action[:-1] == "release")]
+    first = np.r_[True, (np.diff(times) > REST_MS) | (action[:-1] == "release")]
     starts = np.flatnonzero(first)
     rows: list[list[float]] = []
     ended = np.nan
@@ -154,7 +153,7 @@ def stroke_statistics(events: PointerEvents) -> Floats:
 
 
 def _stroke(t: Floats, x: Floats, y: Floats, action: npt.NDArray[np.str_], ended: float) -> list[float] | None:
-    """The statistics of one stroke, or `None` if it is too short."""
+    """The statistics of one stroke (times in ms), or `None` if it is too short."""
     if t.size < LEAST_POINTS:
         return None
     kind, click_time, click_pause = _click(t, action)
@@ -162,9 +161,9 @@ def _stroke(t: Floats, x: Floats, y: Floats, action: npt.NDArray[np.str_], ended
     began, (t, x, y) = float(t[0]), (t[keep], x[keep], y[keep])
     if t.size < LEAST_POINTS:
         return None
-    dx, dy, dt = np.diff(x), np.diff(y), np.diff(t)
+    dx, dy, dt = np.diff(x), np.diff(y), np.diff(t) / 1000.0  # differences before units: no rounding by time of day
     ds = np.hypot(dx, dy)
-    length, duration = float(ds.sum()), float(t[-1] - t[0])
+    length, duration = float(ds.sum()), float(t[-1] - t[0]) / 1000.0
     if length <= 0:
         return None
     across, down = x[-1] - x[0], y[-1] - y[0]
@@ -174,7 +173,7 @@ def _stroke(t: Floats, x: Floats, y: Floats, action: npt.NDArray[np.str_], ended
     path = [float(kind), duration, length, distance, distance / length, eighth, t.size / duration]
     turns, corners = _turns(dx, dy, dt, ds)
     steps = [float(np.median(dt)), float(dt.min()), float(dt.std()), float((dt > 0.05).mean())]
-    pauses = [click_time, click_pause, began - ended]
+    pauses = [click_time, click_pause, (began - ended) / 1000.0]
     pixels = [np.mean(ds == 0), np.mean(np.abs(dx) == 1), np.mean(ds < 1.5), np.mean(dx == 0), np.mean(dy == 0)]
     speeds = _speeds(dx, dy, dt, ds, t)
     shares = [off, off / max(distance, 1.0), corners]
@@ -188,8 +187,8 @@ def _click(t: Floats, action: npt.NDArray[np.str_]) -> tuple[int, float, float]:
     if not presses.size:
         return kind, np.nan, np.nan
     press = int(presses[-1])
-    held = float(t[releases[-1]] - t[press]) if releases.size else np.nan
-    return kind, held, float(t[press] - t[max(press - 1, 0)])
+    held = float(t[releases[-1]] - t[press]) / 1000.0 if releases.size else np.nan
+    return kind, held, float(t[press] - t[max(press - 1, 0)]) / 1000.0
 
 
 def _speeds(dx: Floats, dy: Floats, dt: Floats, ds: Floats, t: Floats) -> list[float]:
