@@ -47,7 +47,7 @@ MISTAKES = [
     (["run", "no-such-file.ndjson"], 2, "source.absent"),
     (["run", "."], 2, "source.not_a_file"),
     (["run"], 2, "Missing argument"),
-    (["run", "x", "--format", "syslog"], 2, "syslog"),
+    (["run", "x", "--format", "smoke"], 2, "smoke"),
     (["run", "x", "--merge-wait", "1"], 2, "run.merge_wait"),
     (["run", "--follow", "-"], 2, "follow.stdin"),
     (["frobnicate"], 2, "No such command"),
