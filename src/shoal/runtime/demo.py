@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from shoal.runtime.run import Progress, Read, read_source
 from shoal.runtime.warm import warm
 from shoal.simulate import Scenario, simulate, write_world
 from shoal.storage.journal import Journal
-from shoal.storage.store import Store
+from shoal.storage.store import DecisionRow
 
 WORLD_MARK = "world.json"
 
@@ -91,7 +92,8 @@ def run_demo(
         first, last, events = people.first_us, people.last_us, people.events
         decided = list(touches(journal, store))
         found = score(labels, truth, decided, accounts=people.accounts, start_us=first, end_us=last)
-        tiers, dead = _tiers(store, events), store.read_dead_counts()
+        dead = store.read_dead_counts()
+        tiers = _tiers([touch.row for touch in decided], events)
     finally:
         store.close()
         journal.close()
@@ -118,8 +120,8 @@ def run_demo(
     return DemoResult(read, totals, tiers, events, seconds, days, found, worst, deployment.notes, manifest, path)
 
 
-def _tiers(store: Store, events: int) -> dict[int, int]:
-    rows = store.read_decisions(latest=True)
+def _tiers(rows: Sequence[DecisionRow], events: int) -> dict[int, int]:
+    """Events by their highest tier."""
     if not rows:
         return {0: events}
     table = pa.table({"seq": [row.seq for row in rows], "tier": [row.tier for row in rows]})

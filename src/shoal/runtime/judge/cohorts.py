@@ -70,16 +70,16 @@ def judge_decisions(
         now = journal.last_as_of if now_us is None else now_us
         if now is None:
             raise InvalidInput(Problem("cohorts.empty", "the journal has no events"))
-        said = [f.body for f in journal.read() if isinstance(f, ControlFrame) and f.kind == LABELS]
+        said, challenges = _read(journal, now, errors)
         known = read_labels([*said, *labels], now)
         rules: dict[str, tuple[str, ...]] = {}
         decided: dict[str, list[Decided]] = defaultdict(list)
         for row in store.read_decisions(latest=True):
             if row.tier >= tier and row.as_of <= now:
-                names = rules.setdefault(row.rules, tuple(orjson.loads(row.rules)))
+                if row.rules not in rules:
+                    rules[row.rules] = tuple(orjson.loads(row.rules))
                 subject = Subject(LABEL_TYPES.get(row.subject_type, row.subject_type), row.subject)
-                decided[row.threat].append(Decided(subject, row.as_of, row.threat, names))
-        challenges = _challenges(journal, now, errors)
+                decided[row.threat].append(Decided(subject, row.as_of, row.threat, rules[row.rules]))
     finally:
         store.close()
         journal.close()
@@ -93,9 +93,15 @@ def judge_decisions(
     return Judged(reports, challenges, len(known))
 
 
-def _challenges(journal: Journal, now_us: int, errors: Mapping[str, ChallengeErrors]) -> list[ChallengeReport]:
+def _read(
+    journal: Journal, now_us: int, errors: Mapping[str, ChallengeErrors]
+) -> tuple[list[Mapping[str, Any]], list[ChallengeReport]]:
+    """The journal's labels, and what became of Shoal's own challenges, in one pass."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    said: list[Mapping[str, Any]] = []
     for frame in journal.read():
+        if isinstance(frame, ControlFrame) and frame.kind == LABELS:
+            said.append(frame.body)
         if not isinstance(frame, EventFrame) or "cause" not in frame.table.column_names:
             continue
         ours = frame.table.filter(pc.equal(frame.table.column("cause"), "shoal"))
@@ -110,4 +116,4 @@ def _challenges(journal: Journal, now_us: int, errors: Mapping[str, ChallengeErr
         outcomes["abandoned"] = max(0, seen["issued"] - sum(outcomes.values()))
         value, interval = intruders(outcomes, errors[method]) if method in errors else (None, None)
         reports.append(ChallengeReport(method, outcomes, value, interval))
-    return reports
+    return said, reports

@@ -11,7 +11,8 @@ from typing import Any
 
 from shoal.events.decode import Decoded, event_table
 from shoal.events.formats.mapping import Mapping, Reach, Record, Values, keep_rows, overlay, read_times
-from shoal.events.formats.records import Intake, load_object, split_lines
+from shoal.events.formats.records import Intake, load_object
+from shoal.events.formats.suites.lines import decode_lines
 from shoal.events.formats.tables import workspace as table
 from shoal.events.formats.values import BadValue
 
@@ -29,11 +30,7 @@ class WorkspaceDecoder:
 
     def decode(self, block: bytes, offset: int) -> Decoded:
         """Decode a block of lines; see `Decoder`."""
-        intake = Intake(self._source, self._partition)
-        place = offset
-        for line in split_lines(block):
-            place = _take(intake, line, place)
-        return _decode_records(intake, place - offset)
+        return decode_lines(Intake(self._source, self._partition), block, offset, _take, _decode_records)
 
 
 def _take(intake: Intake, line: bytes, place: int) -> int:
