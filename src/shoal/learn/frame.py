@@ -255,7 +255,7 @@ def _slice(values: pa.ChunkedArray) -> Floats | pa.Array:
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
         return whole.cast(pa.string())
-    return pc.fill_null(whole.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return pc.fill_null(whole.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
 
 
 def _head(frame: TrainingFrame) -> dict[str, Any]:
@@ -289,7 +289,7 @@ def _read_head(table: pa.Table) -> dict[str, Any]:
     if text is None:
         raise InvalidInput(Problem("frame.format", "the table is no training frame", hint="write it with to_parquet"))
     try:
-        head = json.loads(text)
+        head: dict[str, Any] = json.loads(text)
         version = head["version"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(Problem("frame.format", f"the frame's head cannot be read: {error}")) from error

@@ -43,8 +43,8 @@ class Ranking:
         """Weights of positives and of others by distinct score, worst first."""
         ordered = weight[self.order]
         size = int(self.step[-1]) + 1 if len(self.step) else 0
-        positive = np.bincount(self.step, ordered * self.positive, size)
-        return positive, np.bincount(self.step, ordered * ~self.positive, size)
+        positive = np.bincount(self.step, ordered * self.positive, size).astype(np.float64)
+        return positive, np.bincount(self.step, ordered * ~self.positive, size).astype(np.float64)
 
     def auroc(self, weight: Floats) -> float:
         """The chance that a positive scores above another, ties half; NaN where one class is missing."""
