@@ -32,8 +32,9 @@ def fit(
     labels: Path = _LABELS,
     start: str = _FROM,
     until: str = _UNTIL,
-    maturity: str = typer.Option("", "--maturity", help="Unlabelled rows younger than this say nothing. Default: "
-                                 "from the delays of the labels."),  # fmt: skip
+    maturity: str = typer.Option(
+        "", "--maturity", help="Unlabelled rows younger than this say nothing. Default: from the labels' delays."
+    ),
     share: float = typer.Option(1.0, "--share", help="Of subjects without labels keep this share, with weights."),
     trials: int = typer.Option(12, "--trials", min=1, max=500, help="How many settings of the trees to try."),
     seed: int = typer.Option(0, "--seed", help="The same seed and journal give the same model, to the byte."),
@@ -43,7 +44,8 @@ def fit(
 ) -> None:
     """Fit a detector on history: replay, label, split by time and account, search, calibrate, judge."""
     from shoal.cli.judging import parse_duration
-    from shoal.cli.show import err, out as console, progress_bars
+    from shoal.cli.show import err, progress_bars
+    from shoal.cli.show import out as console
     from shoal.clock import SystemClock
     from shoal.learn.fitting.fit import FitSettings
     from shoal.learn.fitting.fit import fit as fitted_on
@@ -310,7 +312,9 @@ def _check_new(folder: Path) -> None:
     from shoal.errors import InvalidInput, Problem, Where
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(Problem("learn.folder", "the folder is not empty", Where(str(folder)), hint="name a new one"))
+        raise InvalidInput(
+            Problem("learn.folder", "the folder is not empty", Where(str(folder)), hint="name a new one")
+        )
 
 
 def _iso(time_us: int) -> str:
