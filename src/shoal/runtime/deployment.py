@@ -102,9 +102,7 @@ class Deployment:
         served = set() if engine is None else set(engine.models.in_force)
         self.process(self.writer.control(PACKS, body))
         for name in sorted(served - set(self.running.models.in_force)):
-            self.notes.append(
-                f"the model {name} is out of force: it was fitted on columns that mean something else now"
-            )
+            self.notes.append(f"the model {name} is out of force: its columns mean something else now")
         self.parts.note()
         return pack
 
