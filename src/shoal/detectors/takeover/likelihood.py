@@ -75,7 +75,7 @@ PUBLISHED = (
     Level("version", "ua_version", -1, 5, _AGENT, 2**16, 0.27, "browser or client and its version"),
     Level("agent", "user_agent", -1, -1, _AGENT, 2**24, 0.53, "user agent"),
 )
-"""The weights of Wiefling et al.: address .6, system .3, country .1; string .53, browser .27, system .19, device .01."""
+"""Weights as Wiefling et al. set them: the address and the whole user agent count most, country and class least."""
 CHURN = (3, 7)
 """The nested levels whose concentrations are shown: address and version."""
 _LOGINS = "('login.attempted', 'login.succeeded', 'login.failed', 'challenge.issued')"
@@ -296,12 +296,12 @@ def _check_state(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         elif len(head) != K.HEAD or np.count_nonzero(keys) != head[at] or head[at] > K.FULL * size + 1:
             problems.append(f"{name} does not hold as many entries as the head says")
     rows, used = arrays["account_rows"], arrays["rows"]
-    if len(rows) and (int(rows.max()) >= max(len(used), 1) or int(rows.min()) < 0):  # type: ignore[attr-defined]
+    if len(rows) and (int(rows.max()) >= max(len(used), 1) or int(rows.min()) < 0):
         problems.append("an account points behind the rows")
     if len(head) == K.HEAD and len(used) != head[K.ACCOUNTS_USED]:
         problems.append("there are not as many rows as accounts")
     for name in ("head", "totals", "rows", "own_cells", "common_cells"):
-        if not np.isfinite(arrays[name]).all():  # type: ignore[arg-type]
+        if not np.isfinite(arrays[name]).all():
             problems.append(f"{name} holds a number that is not finite")
     if problems:
         raise Corrupt("login_likelihood: " + "; ".join(problems))

@@ -128,7 +128,7 @@ def keys_of(values, valid, row, as_of, levels, keys):
     """The key of each level's value in this row; 0 where it is unknown."""
     for level in range(len(levels)):
         column = levels[level, COLUMN]
-        if column == DAYPART or column == HOUR:
+        if column in (DAYPART, HOUR):
             hour = (as_of // HOUR_US) % 24
             weekend = 1 if (as_of // DAY_US + 3) % 7 >= 5 else 0
             value = weekend * 24 + (hour // 4 if column == DAYPART else hour)
@@ -180,13 +180,21 @@ def look_up(account, keys, own_keys, own_cells, common_keys, common_cells, seen,
 @njit(cache=True, nogil=True)
 def base_of(totals, level, scale, strength):
     """The concentration of a level over all accounts."""
-    return concentration(
-        totals[level, 0] * scale, totals[level, 1] * scale, BASE, max(strength, PRIOR_ROWS)
-    )
+    return concentration(totals[level, 0] * scale, totals[level, 1] * scale, BASE, max(strength, PRIOR_ROWS))
 
 
 @njit(cache=True, nogil=True)
-def score_nested(levels, sizes, keys, seen, all_seen, state, mine, total, scale, totals, options, ratios, churn, scored):
+def chances(child, all_child, parent, all_parent, size, churn):
+    """Odds of a value below its parent: over all accounts, and for the account. Over at most `size` values, whose
+    weights add up to their parent's at most, each sums to 1 at most."""
+    common = (all_child + 1.0 / size) / (max(all_parent, all_child) + 1.0)
+    return common, (child + churn * common) / (max(parent, child) + churn)
+
+
+@njit(cache=True, nogil=True)
+def score_nested(
+    levels, sizes, keys, seen, all_seen, state, mine, total, scale, totals, options, ratios, churn, scored
+):
     """Log ratios by a chain of Dirichlet back-off, from the coarsest level to the finest.
 
     `mine`: the account's weight; `state` its row (empty: none). At each level, with c the weight of the value and n
@@ -208,9 +216,7 @@ def score_nested(levels, sizes, keys, seen, all_seen, state, mine, total, scale,
         above = parent_of(levels, keys, level)
         child, all_child = seen[level] * scale, all_seen[level] * scale
         parent, all_parent = (mine, total) if above < 0 else (seen[above] * scale, all_seen[above] * scale)
-        parent, all_parent = max(parent, child), max(all_parent, all_child)
-        common = (all_child + 1.0 / sizes[level]) / (all_parent + 1.0)
-        usual = (child + churn[level] * common) / (parent + churn[level])
+        common, usual = chances(child, all_child, parent, all_parent, sizes[level], churn[level])
         ratios[level] = math.log(common) - math.log(usual)
         group = levels[level, GROUP]
         if group == NETWORK:
