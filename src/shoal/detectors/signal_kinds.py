@@ -5,5 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shoal.detectors.signals import Signal
+from shoal.detectors.takeover.segments import LoginSegments
 
-KINDS: Mapping[str, type[Signal]] = {}
+KINDS: Mapping[str, type[Signal]] = {
+    LoginSegments.kind: LoginSegments,
+}
