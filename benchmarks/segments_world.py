@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from shoal.detectors.signal_kinds import KINDS
-from shoal.detectors.signals import Signal, SignalDefinition, SettingValue
+from shoal.detectors.signals import SettingValue, Signal, SignalDefinition
 from shoal.enrich.enricher import Enricher
 from shoal.events.identity import Identity
 from shoal.events.schema import BY_NAME

@@ -35,23 +35,22 @@ _BY: tuple[tuple[str, ...], ...] = (
 
 
 def _settings() -> dict[str, Setting]:
-    condition, seconds, number, integer = "condition", "seconds", "number", "integer"
     day = 86_400.0
     out = {
         "failed": Setting(
-            condition,
+            "condition",
             "type = 'login.failed' AND (reason IS NULL OR reason IN ('bad_password', 'unknown_account'))",
             "an attempt that failed for its name or password",
         ),
-        "succeeded": Setting(condition, "type = 'login.succeeded'", "an attempt that succeeded"),
-        "attempted": Setting(condition, "type = 'login.attempted'", "an attempt of which no outcome is known yet"),
+        "succeeded": Setting("condition", "type = 'login.succeeded'", "an attempt that succeeded"),
+        "attempted": Setting("condition", "type = 'login.attempted'", "an attempt of which no outcome is known yet"),
         "password_right": Setting(
-            condition,
+            "condition",
             "type IN ('challenge.issued', 'challenge.passed', 'challenge.failed')",
             "an event behind the right password that is no login; read, not learned from",
         ),
         "familiar": Setting(
-            condition,
+            "condition",
             "type IN ('login.succeeded', 'session.started', 'session.used', 'account.created', 'challenge.passed')",
             "an event after which the account is known with the values of `known`",
         ),
@@ -60,25 +59,22 @@ def _settings() -> dict[str, Setting]:
     for name, columns in zip(SEGMENTATIONS, _BY, strict=True):
         out[name] = Setting("columns", columns, "columns of a segmentation; none: not used")
     more = {
-        "false_campaigns_per_month": Setting(
-            number, 1.0, "false campaigns a month, over all segments together, that the test may open", 1e-6, 1000
+        "false_campaigns_per_month": Setting("number", 1.0, "false campaigns a month, over all segments together, that the test may open", 1e-6, 1000
         ),
-        "slack": Setting(number, 1.5, "factor on the odds of what is usual within which nothing is evidence", 1, 100),
-        "half_life_s": Setting(seconds, 10 * day, "half-life of what is learned as usual", day, 400 * day),
-        "memory_s": Setting(seconds, 3 * day, "time in which evidence of the past fades (to 1/e)", 60, 400 * day),
-        "quiet_s": Setting(seconds, day / 2, "a campaign without further evidence is over after this", 60, 400 * day),
-        "absorb_s": Setting(
-            seconds, 30 * day, "a campaign that lasts longer is learned as what is usual there", day, 4000 * day
+        "slack": Setting("number", 1.25, "factor on the odds of what is usual within which nothing is evidence", 1, 100),
+        "half_life_s": Setting("seconds", 10 * day, "half-life of what is learned as usual", day, 400 * day),
+        "memory_s": Setting("seconds", 3 * day, "time in which evidence of the past fades (to 1/e)", 60, 400 * day),
+        "quiet_s": Setting("seconds", day / 2, "a campaign without further evidence is over after this", 60, 400 * day),
+        "absorb_s": Setting("seconds", 30 * day, "a campaign that lasts longer is learned as what is usual there", day, 4000 * day
         ),
-        "retry_s": Setting(
-            seconds, day / 4, "failures of one account within this time count once", 60, 30 * day
+        "retry_s": Setting("seconds", day / 4, "failures of one account within this time count once", 60, 30 * day
         ),
-        "known_s": Setting(seconds, 60 * day, "how long an account is known with a value", 3600, 4000 * day),
-        "min_accounts": Setting(integer, 10, "different accounts tried before a campaign is opened", 1, 1_000_000),
-        "hit_rate": Setting(number, 0.01, "supposed share of right passwords in a campaign", 0, 1),
-        "hours": Setting(integer, 8, "parts of the day (UTC) whose usual shares are learned apart", 1, 24),
-        "segments": Setting(integer, 32_768, "segments remembered, rounded up to a power of two", 64, 2**24),
-        "pairs": Setting(integer, 2**20, "pairs of account and value remembered, rounded up to a power of two", 64, 2**30),
+        "known_s": Setting("seconds", 60 * day, "how long an account is known with a value", 3600, 4000 * day),
+        "min_accounts": Setting("integer", 10, "different accounts tried before a campaign is opened", 1, 1_000_000),
+        "hit_rate": Setting("number", 0.01, "supposed share of right passwords in a campaign", 0, 1),
+        "hours": Setting("integer", 8, "parts of the day (UTC) whose usual shares are learned apart", 1, 24),
+        "segments": Setting("integer", 32_768, "segments remembered, rounded up to a power of two", 64, 2**24),
+        "pairs": Setting("integer", 2**20, "pairs of account and value remembered, likewise", 64, 2**30),
     }  # fmt: skip
     return out | more
 
@@ -199,7 +195,8 @@ def _number(settings: Mapping[str, SettingValue], name: str) -> float:
 
 def _refuse(definition: SignalDefinition, layout: Layout) -> None:
     """All that is wrong with the columns that the settings name."""
-    problems, seen = [], {}
+    problems: list[Problem] = []
+    seen: dict[frozenset[str], str] = {}
     for name in ("known", *SEGMENTATIONS):
         columns, where = _columns(definition.settings, name), definition.origin.at(name)
         for column in columns:
@@ -272,6 +269,6 @@ def _new_state(settings: Mapping[str, SettingValue]) -> State:
         np.zeros((segments, L.CELLS), np.float64),
         np.full((segments, L.TIMES), L.NONE, np.int64),
         np.zeros((segments, 2 * L.REGISTERS), np.uint8),
-        np.zeros((int(_number(settings, "hours")), 2 * 4), np.float64),
+        np.zeros((int(_number(settings, "hours")), 2 * L.COUNTS), np.float64),
         np.zeros(L.FIGURES, np.float64),
     )

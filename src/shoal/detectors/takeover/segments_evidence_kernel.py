@@ -1,15 +1,16 @@
 # mypy: disallow-untyped-decorators=False, allow-untyped-defs, allow-untyped-calls
-"""The sequential test of one segment: what is usual there, the evidence against it, the share that is the campaign's.
+"""The sequential tests of one segment: what is usual there, the evidence against it, the share that is a campaign's.
 
-Two questions are asked of every attempt. A: among attempts of strangers (the account was never seen with this device or
-network), how many fail? B: among failures, how many are strangers'? A campaign raises both; an outage raises A alone,
-a day on which devices are forgotten B alone. Evidence is the smaller of the two.
+A *stranger* is an attempt on an account that was never seen with this device or network. Of all attempts but the
+owners' successes, how many are failures of strangers? That is the first test, whose evidence opens a campaign. Two more
+stand guard: among strangers' attempts, how many fail (else a day on which devices are forgotten would count), and among
+failures, how many are strangers' (else an outage would)? A campaign raises all three.
 
 Each is a Shiryaev-Roberts e-detector (Shin, Ramdas and Rinaldo, NEJSDS 2023): M ← (M + w) L, where L is the likelihood
 ratio of a Bernoulli trial, mixed over four shares that the campaign may have of the trials. If trials hit with at most
-the supposed ratio, M less the w given so far is a supermartingale, and with M set to nothing at each alarm the number of
-alarms (M ≥ 1) is on average at most the sum of all w: the budget is spent by trial, over all segments together, however
-many there are. Fading M with time only lowers it.
+the supposed ratio, M less the w given so far is a supermartingale, and with M set to nothing at each alarm the number
+of alarms (M ≥ 1) is on average at most the sum of all w: the budget is spent by trial, over all segments together,
+however many there are. Fading M with time, and asking the guards, only make alarms rarer.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from shoal.detectors.takeover.segments_layout import (
     ALPHA,
     BASE,
     COMPONENTS,
-    DAY_US,
+    COUNTS,
     DAY,
+    DAY_US,
     DAYS,
     FAILURES,
     FIRST_MONTH,
@@ -34,44 +36,59 @@ from shoal.detectors.takeover.segments_layout import (
     OPENED,
     OWN_FAILURES,
     PENDING,
-    PROOF_A,
-    PROOF_B,
+    PROOF,
     QUIET_US,
     SETTLED,
     SUCCESSES,
     SUM,
     TESTED,
+    TESTS,
     TODAY,
 )
 
-ROOT_A, ROOT_B, ROOT_STRENGTH, STRENGTH, HOUR_STRENGTH = 0.3, 0.9, 20.0, 8.0, 50.0
-"""Before anything is known: strangers fail three times in ten, and most failures are strangers' (nobody is known yet).
+MAIN, FAILING, STRANGE = 0, 1, 2
+"""The tests: strangers' failures among all trials, among strangers' attempts, among failures."""
+ROOT = (0.4, 0.3, 0.9)
+ROOT_STRENGTH, STRENGTH, HOUR_STRENGTH = 20.0, 8.0, 50.0
+"""Before anything is known strangers fail three times in ten, and most failures are strangers' (nobody is known yet).
 A segment starts as 8 trials of its parent, so that a new one may differ a good deal from it."""
 DEVIATIONS = 2.0
 """The supposed ratio stands this many standard deviations above the learned one."""
 FAILS = 0.98
-"""Of a campaign's attempts so many fail, and so many come from strange devices, at least."""
+"""Of a campaign's attempts so many fail, and so many are strangers', at least."""
 CAP, CLOSE = math.exp(2.0), math.exp(-5.0)
 """Evidence of an open campaign is kept below the one, and the campaign ends below the other."""
 STANDING = 50.0
 """Evidence of this many injections: what waits to be learned waits on."""
+ONSET = 10.0
+"""Where evidence is below this many injections, or below what it was when counting began, counting begins anew."""
+GUARD = 100.0
+"""Evidence, in injections, that the two guards must show as well."""
 KNOWN_SHARE = 0.001
 """Odds that a campaign's attempt looks like the owner's own device or network."""
-SHARES = (0.9, 0.5, 0.2, 0.06)
+SHARES = (0.9, 0.4, 0.15, 0.05)
 
 
 @njit(cache=True, nogil=True)
-def usual(cells, slot, at, parent, strength):
-    """The learned ratio of test A (`at` 0) or B (2) in a segment, drawn towards its parent's."""
+def trials_of(row, slot, test):
+    """How many trials of a test the learned counts hold."""
+    if test == MAIN:
+        return row[slot, BASE] + row[slot, BASE + 1] - row[slot, BASE + 2]
+    return row[slot, BASE + test - 1]
+
+
+@njit(cache=True, nogil=True)
+def usual(cells, slot, test, parent, strength):
+    """The learned ratio of a test in a segment, drawn towards its parent's."""
     if slot < 0:
         return parent
-    return (cells[slot, BASE + at + 1] + strength * parent) / (cells[slot, BASE + at] + strength)
+    return (cells[slot, BASE + 2] + strength * parent) / (trials_of(cells, slot, test) + strength)
 
 
 @njit(cache=True, nogil=True)
-def hour_odds(hours, cell, at, ratio):
-    """How the odds of test A or B at this time of the day compare with all day's."""
-    here = (hours[cell, BASE + at + 1] + HOUR_STRENGTH * ratio) / (hours[cell, BASE + at] + HOUR_STRENGTH)
+def hour_odds(hours, cell, test, ratio):
+    """How the odds of a test at this time of the day compare with all day's."""
+    here = usual(hours, cell, test, ratio, HOUR_STRENGTH)
     return here / (1.0 - here) * (1.0 - ratio) / ratio
 
 
@@ -85,13 +102,12 @@ def supposed(ratio, trials, odds):
 
 
 @njit(cache=True, nogil=True)
-def proof(cells, slot):
-    """The evidence of a segment: the smaller sum of the two tests."""
-    a, b = 0.0, 0.0
-    for j in range(COMPONENTS):
-        a += cells[slot, PROOF_A + j]
-        b += cells[slot, PROOF_B + j]
-    return min(a, b)
+def proof(cells, slot, test):
+    """The evidence of a test in a segment."""
+    total = 0.0
+    for j in range(PROOF + test * COMPONENTS, PROOF + (test + 1) * COMPONENTS):
+        total += cells[slot, j]
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -104,12 +120,13 @@ def fading(floats, times, slot, as_of):
 
 
 @njit(cache=True, nogil=True)
-def step(cells, slot, first, hit, ratio, injection):
-    """One trial of a test whose components begin at `first`."""
+def step(cells, slot, test, hit, ratio, budget):
+    """One trial of a test; `ratio` is the supposed one."""
+    first = PROOF + test * COMPONENTS
     for j in range(COMPONENTS):
         other = ratio + SHARES[j] * (FAILS - ratio)
         likelihood = other / ratio if hit else (1.0 - other) / (1.0 - ratio)
-        cells[slot, first + j] = min((cells[slot, first + j] + injection / COMPONENTS) * likelihood, CAP)
+        cells[slot, first + j] = min((cells[slot, first + j] + budget / COMPONENTS) * likelihood, CAP)
 
 
 @njit(cache=True, nogil=True)
@@ -127,10 +144,10 @@ def settle(cells, times, slot, as_of, half_life_days, least):
     day = as_of // DAY_US
     if times[slot, SETTLED] == NONE:
         times[slot, SETTLED] = day
-    if day <= times[slot, SETTLED] or (times[slot, OPENED] == NONE and proof(cells, slot) >= least):
+    if day <= times[slot, SETTLED] or (times[slot, OPENED] == NONE and proof(cells, slot, MAIN) >= least):
         return False
     fade = math.exp2(-(day - times[slot, SETTLED]) / half_life_days)
-    for j in range(4):
+    for j in range(COUNTS):
         cells[slot, BASE + j] = cells[slot, BASE + j] * fade + cells[slot, PENDING + j]
         cells[slot, PENDING + j] = 0.0
     times[slot, SETTLED] = day
@@ -142,7 +159,7 @@ def settle_hours(hours, days, half_life_days):
     """The same for the hours of the day, which wait with the segment of all logins; `days` have passed."""
     fade = math.exp2(-days / half_life_days)
     for cell in range(len(hours)):
-        for j in range(4):
+        for j in range(COUNTS):
             hours[cell, BASE + j] = hours[cell, BASE + j] * fade + hours[cell, PENDING + j]
             hours[cell, PENDING + j] = 0.0
 
@@ -163,10 +180,10 @@ def count_trial(figures, as_of, half_life_days):
 
 
 @njit(cache=True, nogil=True)
-def expected(cells, slot, ratio_a, ratio_b):
+def expected(cells, slot, failing, strange):
     """Failures of strangers that honest people would have made, by what else they did: the larger of two guesses."""
-    by_success = cells[slot, SUCCESSES] * ratio_a / max(1.0 - ratio_a, 0.03)
-    by_failure = cells[slot, OWN_FAILURES] * ratio_b / max(1.0 - ratio_b, 0.03)
+    by_success = cells[slot, SUCCESSES] * failing / max(1.0 - failing, 0.03)
+    by_failure = cells[slot, OWN_FAILURES] * strange / max(1.0 - strange, 0.03)
     return min(max(by_success, by_failure) + 0.5, cells[slot, FAILURES] + 0.5)
 
 
@@ -194,15 +211,14 @@ def is_open(floats, cells, times, slot, as_of):
     """Whether a campaign stands in the segment now: opened, and its evidence not faded since."""
     if times[slot, OPENED] == NONE:
         return False
-    return proof(cells, slot) * fading(floats, times, slot, as_of) >= CLOSE
+    return proof(cells, slot, MAIN) * fading(floats, times, slot, as_of) >= CLOSE
 
 
 @njit(cache=True, nogil=True)
 def close(cells, times, slot):
     """The campaign is over: the test begins anew."""
     times[slot, OPENED] = NONE
-    cells[slot, PROOF_A : PROOF_A + 2 * COMPONENTS] = 0.0
-    cells[slot, FAILURES : ACCOUNTS + 2] = 0.0
+    cells[slot, PROOF : ACCOUNTS + 2] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -211,6 +227,6 @@ def fade_and_close(floats, cells, times, slot, as_of):
     if times[slot, OPENED] != NONE and not is_open(floats, cells, times, slot, as_of):
         close(cells, times, slot)
     factor = fading(floats, times, slot, as_of)
-    for j in range(PROOF_A, PROOF_A + 2 * COMPONENTS):
+    for j in range(PROOF, PROOF + TESTS * COMPONENTS):
         cells[slot, j] *= factor
     times[slot, TESTED] = as_of

@@ -15,12 +15,15 @@ import numpy.typing as npt
 from numba import njit
 
 from shoal.detectors.takeover.segments_evidence_kernel import (
-    CAP,
     CLOSE,
-    ROOT_A,
-    ROOT_B,
+    FAILING,
+    GUARD,
+    MAIN,
+    ONSET,
+    ROOT,
     ROOT_STRENGTH,
     STANDING,
+    STRANGE,
     STRENGTH,
     close,
     count_trial,
@@ -36,6 +39,7 @@ from shoal.detectors.takeover.segments_evidence_kernel import (
     share,
     step,
     supposed,
+    trials_of,
     usual,
 )
 from shoal.detectors.takeover.segments_layout import (
@@ -45,9 +49,8 @@ from shoal.detectors.takeover.segments_layout import (
     ADDRESS,
     AGE,
     AT_SEEN,
-    BASE,
     CAMPAIGNS,
-    COMPONENTS,
+    COUNTS,
     DAY_US,
     DISTINCT_ACCOUNTS,
     DISTINCT_NETWORKS,
@@ -71,12 +74,11 @@ from shoal.detectors.takeover.segments_layout import (
     NETWORKS,
     NEVER,
     NONE,
+    ONSET_PROOF,
     OPENED,
     OWN_FAILURES,
     PENDING,
     PROBABILITY,
-    PROOF_A,
-    PROOF_B,
     REGISTERS,
     RETRY_MIN,
     SETTLED,
@@ -84,6 +86,7 @@ from shoal.detectors.takeover.segments_layout import (
     SPRAYING,
     STARTED,
     SUCCESSES,
+    TESTS,
     TRIES,
     TRIES_EACH,
 )
@@ -174,9 +177,7 @@ def _locate(state, plan, values, valid, i, as_of, add, slots):
         key = _segment_key(plan, k, values, valid, i)
         slot = -1 if key == 0 else find_segment(state.ids, key)
         if slot < 0 and key != 0 and add:
-            slot, weight = take_segment(
-                state.ids, state.cells, state.times, state.registers, key, as_of, half_life_us
-            )
+            slot, weight = take_segment(state.ids, state.cells, state.times, state.registers, key, as_of, half_life_us)
             if weight > 20.0:
                 state.figures[LOST_SEGMENTS] += 1.0
         slots[k] = slot
@@ -188,13 +189,13 @@ def _locate(state, plan, values, valid, i, as_of, add, slots):
 
 @njit(cache=True, nogil=True)
 def _ratios(state, plan, slots, ratios):
-    """What is usual in each segment of a row, for the tests A and B; parents stand before their children."""
+    """What is usual in each segment of a row, for each test; parents stand before their children."""
     for k in range(len(slots)):
         parent = plan.parents[k]
         strength = ROOT_STRENGTH if k == 0 else STRENGTH
-        for test in range(2):
-            above = (ROOT_A if test == 0 else ROOT_B) if k == 0 else ratios[parent, test]
-            ratios[k, test] = usual(state.cells, slots[k], 2 * test, above, strength)
+        for test in range(TESTS):
+            above = ROOT[test] if k == 0 else ratios[parent, test]
+            ratios[k, test] = usual(state.cells, slots[k], test, above, strength)
 
 
 @njit(cache=True, nogil=True)
@@ -210,8 +211,8 @@ def _answer(state, plan, slots, ratios, known, outcome, as_of, values, floats, v
         opened = is_open(plan.floats, cells, times, slot, as_of)
         if not opened and times[slot, OPENED] != NONE:
             continue
-        weight = proof(cells, slot) * fading(plan.floats, times, slot, as_of)
-        honest = expected(cells, slot, ratios[k, 0], ratios[k, 1])
+        weight = proof(cells, slot, MAIN) * fading(plan.floats, times, slot, as_of)
+        honest = expected(cells, slot, ratios[k, FAILING], ratios[k, STRANGE])
         odds = share(cells, slot, honest, known, outcome, plan.floats[HIT_RATE])
         odds *= 1.0 if opened else weight / (1.0 + weight)
         any_open |= opened
@@ -230,9 +231,9 @@ def _answer(state, plan, slots, ratios, known, outcome, as_of, values, floats, v
         return
     slot = slots[lead]
     failures, accounts = cells[slot, FAILURES], max(cells[slot, ACCOUNTS], 1.0)
-    floats[EXCESS, i] = failures / (failures + cells[slot, SUCCESSES]) - ratios[lead, 0]
+    floats[EXCESS, i] = failures / (failures + cells[slot, SUCCESSES]) - ratios[lead, FAILING]
     values[FAILED, i] = np.int64(failures)
-    floats[EXPECTED, i] = expected(cells, slot, ratios[lead, 0], ratios[lead, 1])
+    floats[EXPECTED, i] = expected(cells, slot, ratios[lead, FAILING], ratios[lead, STRANGE])
     values[DISTINCT_ACCOUNTS, i] = np.int64(cells[slot, ACCOUNTS])
     values[DISTINCT_NETWORKS, i] = np.int64(cells[slot, NETWORKS])
     floats[TRIES_EACH, i] = cells[slot, TRIES] / accounts
@@ -245,18 +246,21 @@ def _answer(state, plan, slots, ratios, known, outcome, as_of, values, floats, v
 
 
 @njit(cache=True, nogil=True)
-def _test(state, plan, slot, failed, known, a, b, as_of, budget):
-    """The two tests of a trial in one segment; `a` and `b` are the supposed ratios."""
+def _test(state, plan, slot, failed, known, ratio, odds, as_of, budget):
+    """The tests of a trial in one segment, against `ratio` [TESTS] with its uncertainty and the `odds` [TESTS]."""
     cells, times = state.cells, state.times
     fade_and_close(plan.floats, cells, times, slot, as_of)
-    if failed and not known and times[slot, OPENED] == NONE and proof(cells, slot) < 2.0 * budget:
-        cells[slot, FAILURES : NETWORKS + 1] = 0.0
+    evidence = proof(cells, slot, MAIN)
+    low = evidence <= max(ONSET * budget, cells[slot, ONSET_PROOF])
+    if failed and not known and times[slot, OPENED] == NONE and low:
+        cells[slot, ONSET_PROOF : NETWORKS + 1] = 0.0
+        cells[slot, ONSET_PROOF] = evidence
         state.registers[slot, :] = 0
         times[slot, STARTED] = as_of
-    if not known:
-        step(cells, slot, PROOF_A, failed, a, budget)
-    if failed:
-        step(cells, slot, PROOF_B, not known, b, budget)
+    for test in range(TESTS):
+        if test == MAIN or (test == FAILING and not known) or (test == STRANGE and failed):
+            high = supposed(ratio[test], trials_of(cells, slot, test), odds[test])
+            step(cells, slot, test, failed and not known, high, budget)
 
 
 @njit(cache=True, nogil=True)
@@ -284,17 +288,18 @@ def _count(state, plan, slot, failed, known, nameless, account, values, valid, i
 
 
 @njit(cache=True, nogil=True)
-def _open_or_close(state, plan, slot, as_of):
+def _open_or_close(state, plan, slot, as_of, budget):
     """Open a campaign where the evidence suffices and enough people are hit; end one that has died down."""
     cells, times = state.cells, state.times
-    weight = proof(cells, slot)
+    weight = proof(cells, slot, MAIN)
     if times[slot, OPENED] == NONE:
-        if weight >= 1.0 and cells[slot, ACCOUNTS] >= plan.integers[MIN_ACCOUNTS]:
+        guarded = min(proof(cells, slot, FAILING), proof(cells, slot, STRANGE)) >= GUARD * budget
+        if weight >= 1.0 and guarded and cells[slot, ACCOUNTS] >= plan.integers[MIN_ACCOUNTS]:
             times[slot, OPENED] = as_of
             state.figures[CAMPAIGNS] += 1.0
-            cells[slot, PENDING : PENDING + 4] = 0.0
+            cells[slot, PENDING : PENDING + COUNTS] = 0.0
             if slot == len(state.ids) - 1:
-                state.hours[:, PENDING : PENDING + 4] = 0.0
+                state.hours[:, PENDING : PENDING + COUNTS] = 0.0
     elif weight < CLOSE:
         close(cells, times, slot)
 
@@ -302,16 +307,13 @@ def _open_or_close(state, plan, slot, as_of):
 @njit(cache=True, nogil=True)
 def _wait(row, slot, failed, known):
     """A trial that waits to be learned."""
-    if not known:
-        row[slot, PENDING] += 1.0
-        row[slot, PENDING + 1] += 1.0 if failed else 0.0
-    if failed:
-        row[slot, PENDING + 2] += 1.0
-        row[slot, PENDING + 3] += 0.0 if known else 1.0
+    row[slot, PENDING] += 0.0 if known else 1.0
+    row[slot, PENDING + 1] += 1.0 if failed else 0.0
+    row[slot, PENDING + 2] += 1.0 if failed and not known else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _learn(state, plan, slots, ratios, failed, known, nameless, account, as_of, values, valid, i):
+def _learn(state, plan, slots, ratios, odds, failed, known, nameless, account, as_of, values, valid, i):
     """A login is a trial of all its segments: tested against what is usual, then put by to be learned."""
     floats, root = plan.floats, slots[0]
     cell = (as_of % DAY_US) * len(state.hours) // DAY_US
@@ -320,23 +322,23 @@ def _learn(state, plan, slots, ratios, failed, known, nameless, account, as_of, 
     count_trial(state.figures, as_of, floats[HALF_LIFE_DAYS])
     for k in range(len(slots)):
         slot = slots[k]
-        if slot >= 0 and settle(
-            state.cells, state.times, slot, as_of, floats[HALF_LIFE_DAYS], STANDING * budget
-        ) and k == 0:
+        if (
+            slot >= 0
+            and settle(state.cells, state.times, slot, as_of, floats[HALF_LIFE_DAYS], STANDING * budget)
+            and k == 0
+        ):
             settle_hours(state.hours, state.times[root, SETTLED] - before, floats[HALF_LIFE_DAYS])
     _ratios(state, plan, slots, ratios)
-    odds_a = floats[SLACK] * hour_odds(state.hours, cell, 0, ratios[0, 0])
-    odds_b = floats[SLACK] * hour_odds(state.hours, cell, 2, ratios[0, 1])
+    for test in range(TESTS):
+        odds[test] = floats[SLACK] * hour_odds(state.hours, cell, test, ratios[0, test])
     clean = True
     for k in range(len(slots)):
         slot = slots[k]
         if slot < 0:
             continue
-        a = supposed(ratios[k, 0], state.cells[slot, BASE], odds_a)
-        b = supposed(ratios[k, 1], state.cells[slot, BASE + 2], odds_b)
-        _test(state, plan, slot, failed, known, a, b, as_of, budget)
+        _test(state, plan, slot, failed, known, ratios[k], odds, as_of, budget)
         _count(state, plan, slot, failed, known, nameless, account, values, valid, i)
-        _open_or_close(state, plan, slot, as_of)
+        _open_or_close(state, plan, slot, as_of, budget)
         opened = state.times[slot, OPENED]
         clean &= opened == NONE or as_of - opened > plan.integers[ABSORB_US]
     if clean:
@@ -359,7 +361,8 @@ def run(state, plan, values, valid, as_of, learns, masks, size, out, floats, mar
     """Read and learn `size` rows. `masks` [5, n]: failed, succeeded, attempted, right password, familiar (1 holds);
     `learns` uint8 [n]; `out` int64 (`floats` is the same memory) and `mark` uint8 [OUTPUTS, n] receive the columns."""
     slots = np.full(len(plan.parents), -1, np.int64)
-    ratios = np.zeros((len(plan.parents), 2), np.float64)
+    ratios = np.zeros((len(plan.parents), TESTS), np.float64)
+    odds = np.zeros(TESTS, np.float64)
     column = plan.integers[ACCOUNT]
     for i in range(size):
         failed, succeeded = masks[0, i] == 1, masks[1, i] == 1 and masks[0, i] != 1
@@ -383,7 +386,7 @@ def run(state, plan, values, valid, as_of, learns, masks, size, out, floats, mar
                 if failed:
                     note(state.tried, account, now, plan.integers[RETRY_MIN])
                 nameless = not is_recent(state.pairs, mix(account, _PERSON), now, plan.integers[KNOWN_MIN])
-                _learn(state, plan, slots, ratios, failed, known, nameless, account, now, values, valid, i)
+                _learn(state, plan, slots, ratios, odds, failed, known, nameless, account, now, values, valid, i)
             elif failed and not known and learns[i] != 0:
                 _again(state, slots)
         if familiar:

@@ -17,10 +17,14 @@ DAY_US = 86_400_000_000
 COMPONENTS = 4
 """Alternatives that the evidence is a mixture of."""
 
-# Counts of trials and hits, for failures among strangers (A) and strangers among failures (B).
-BASE, PENDING = 0, 4  # trials A, hits A, trials B, hits B
-PROOF_A, PROOF_B = 8, 8 + COMPONENTS
-FAILURES, SUCCESSES, OWN_FAILURES, TRIES, NAMELESS, ACCOUNTS, NETWORKS = range(PROOF_B + COMPONENTS, PROOF_B + 11)
+# Counts: strangers' attempts, failures, failures of strangers (which are both); learned, and waiting to be learned.
+BASE, PENDING, COUNTS = 0, 3, 3
+TESTS = 3
+"""Evidence of three tests, `COMPONENTS` cells each."""
+PROOF = 6
+(
+    ONSET_PROOF, FAILURES, SUCCESSES, OWN_FAILURES, TRIES, NAMELESS, ACCOUNTS, NETWORKS,
+) = range(PROOF + TESTS * COMPONENTS, PROOF + TESTS * COMPONENTS + 8)  # fmt: skip
 CELLS = NETWORKS + 1
 
 AT_SEEN, SETTLED, TESTED, STARTED, OPENED = range(5)
@@ -31,8 +35,8 @@ HALF_LIFE_DAYS, SLACK, MEMORY_US, QUIET_US, ALPHA, HIT_RATE = range(6)
 # Options, integers.
 RETRY_MIN, KNOWN_MIN, ABSORB_US, MIN_ACCOUNTS, HOURS, ACCOUNT, NETWORK, ADDRESS = range(8)
 
-# Figures of the whole service: trials (decayed sum, decayed number of days), trials of today, today; what was pushed out
-# (pairs, segments of more than 20 trials); campaigns opened.
+# Figures of the whole service: trials (decayed sum, decayed number of days), trials of today, today; what was pushed
+# out (pairs, segments of more than 20 trials); campaigns opened.
 SUM, DAYS, TODAY, DAY, LOST_PAIRS, LOST_SEGMENTS, CAMPAIGNS = range(7)
 FIGURES = 7
 FIRST_MONTH = 100_000.0

@@ -86,7 +86,7 @@ def find_segment(ids, key):
 @njit(cache=True, nogil=True)
 def _weight(cells, times, slot, as_of, half_life_us):
     """How much a segment has seen, decayed to now."""
-    count = cells[slot, BASE] + cells[slot, BASE + 2] + cells[slot, PENDING] + cells[slot, PENDING + 2]
+    count = cells[slot, BASE] + cells[slot, BASE + 1] + cells[slot, PENDING] + cells[slot, PENDING + 1]
     return (1.0 + count) * math.exp2(-(as_of - times[slot, AT_SEEN]) / half_life_us)
 
 
