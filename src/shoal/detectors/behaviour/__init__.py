@@ -4,5 +4,6 @@
 """
 
 from shoal.detectors.behaviour.baseline import EntityBaseline
+from shoal.detectors.behaviour.sequence import SequenceSurprise
 
-__all__ = ["EntityBaseline"]
+__all__ = ["EntityBaseline", "SequenceSurprise"]

@@ -41,7 +41,7 @@ SELF_HIST, AMOUNT_HIST, WHEN_HIST = 0, 1, 2
 LOW = (-4.0, 0.0, 0.0)
 WIDTH = (0.125, 0.25, 0.0625)
 G_WEIGHT, G_SUM, G_SQUARES = 0, 1, 2
-OWN_PRIOR, PART_PRIOR, SPREAD_PRIOR, PROFILE_PRIOR, GROUP_PRIOR = 2.0, 4.0, 4.0, 8.0, 10.0
+OWN_PRIOR, PART_PRIOR, SPREAD_PRIOR, PROFILE_PRIOR, GROUP_PRIOR = 2.0, 4.0, 20.0, 8.0, 10.0
 """Windows that the level above weighs: against an account's level, its part of the week, its spread, its profile of the
 week; and the mass of all against a group's means."""
 FIRST_LEVEL, FIRST_SPREAD, LEAST_SPREAD = 1.0, 1.0, 0.04

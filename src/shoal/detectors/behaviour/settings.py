@@ -20,10 +20,10 @@ US = 1_000_000
 
 
 def checked(
-    definition: SignalDefinition, settings: Mapping[str, Setting], layout: Layout
+    definition: SignalDefinition, settings: Mapping[str, Setting], layout: Layout, powers: tuple[str, ...] = ()
 ) -> Mapping[str, SettingValue]:
     """The settings, defaults filled in; raises `InvalidInput` (`signal.setting`, `signal.unknown_setting`,
-    `signal.unknown_column`)."""
+    `signal.unknown_column`). `powers`: settings that must be powers of two."""
     problems = []
     for name in definition.settings:
         if name not in settings:
@@ -33,6 +33,10 @@ def checked(
     out = {name: definition.settings.get(name, setting.default) for name, setting in settings.items()}
     for name, setting in settings.items():
         problems += _problems(name, setting, out[name], definition, layout)
+    for name in powers:
+        value = out[name]
+        if isinstance(value, int) and value > 0 and value & (value - 1):
+            problems.append(Problem("signal.setting", f"{name} is {value}", definition.origin.at(name), "a power of two"))
     if problems:
         raise InvalidInput(problems)
     return out
