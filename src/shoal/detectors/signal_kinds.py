@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shoal.detectors.signals import Signal
+from shoal.detectors.signals import Output, Signal, SignalDefinition
 
 KINDS: Mapping[str, type[Signal]] = {}
+
+
+def signal_columns(definition: SignalDefinition) -> dict[str, Output]:
+    """The columns of a signal under their full names, `<id>.<output>`."""
+    outputs = KINDS[definition.kind].outputs(definition.settings)
+    return {f"{definition.id}.{name}": output for name, output in outputs.items()}

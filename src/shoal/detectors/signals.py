@@ -57,18 +57,23 @@ class Output:
 @dataclass(frozen=True)
 class SignalDefinition:
     """A signal as a pack asks for it: `id` is the prefix of its columns (`<id>.<output>`), `settings` holds a value
-    for each setting of its kind."""
+    for each setting of its kind, `version` is that of the kind."""
 
     id: str
     kind: str
     settings: Mapping[str, SettingValue]
+    version: int = 1
     description: str = ""
     origin: Where = field(default_factory=Where)
 
     @property
     def hash(self) -> str:
         """16 hex digits of what changes values: the kind, its version and the settings."""
-        body = {"kind": self.kind, "settings": {k: self.settings[k] for k in sorted(self.settings)}}
+        body = {
+            "kind": self.kind,
+            "version": self.version,
+            "settings": {k: self.settings[k] for k in sorted(self.settings)},
+        }
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
