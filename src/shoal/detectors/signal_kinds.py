@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shoal.detectors.anomaly.streaming.signal import StreamAnomaly
 from shoal.detectors.signals import Output, Signal, SignalDefinition
 
-KINDS: Mapping[str, type[Signal]] = {}
+KINDS: Mapping[str, type[Signal]] = {
+    StreamAnomaly.kind: StreamAnomaly,
+}
 
 
 def signal_columns(definition: SignalDefinition) -> dict[str, Output]:
