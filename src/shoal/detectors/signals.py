@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoal.errors import Where
+from shoal.errors import Problem, Where
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
@@ -110,6 +110,12 @@ class Signal(ABC):
     @abstractmethod
     def reads(cls, settings: Mapping[str, SettingValue]) -> frozenset[str]:
         """Event columns that it reads beside those of its conditions."""
+
+    @classmethod
+    def problems(cls, definition: SignalDefinition, columns: Mapping[str, Kind]) -> list[Problem]:  # noqa: ARG003
+        """What is wrong with settings beyond what their own ranges say: columns of a kind that it cannot read, settings
+        that contradict each other. Columns that do not exist are told elsewhere, and passed over here."""
+        return []
 
     @abstractmethod
     def update(self, frame: Frame, stamps: Stamps, values: Values, valid: Valid) -> None:
