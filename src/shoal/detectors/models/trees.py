@@ -29,7 +29,8 @@ class Trees:
     `nodes` uint64 [N]: `rank << 47 | slot << 31 | left`, the right child behind the left one, a leaf with rank 65,535
     and itself as left. Within a tree the nodes that more training rows passed come first, so that the usual path lies
     in few cache lines. `values` [N]: of leaves, 0 elsewhere. `covers` [N]: training rows that passed. `roots` uint64,
-    `depths`, `order` (trees by rising depth) [T]. `slots` int32 [S, 2], `starts` int64 [d + 1], `cuts`: see `trees_kernel.encode`.
+    `depths`, `order` (trees by rising depth) [T]. `slots` int32 [S, 2], `starts` int64 [d + 1], `cuts`: see
+    `trees_kernel.encode`.
     """
 
     names: tuple[str, ...]
