@@ -141,7 +141,7 @@ def test_deep_trees_have_exact_reasons() -> None:
     for column in range(30):
         x[column * 3, column] = 1_000.0
         y[column * 3] = 1e6 / (column + 1)
-    booster = fitted(x, y, 1, objective="regression", num_leaves=45, learning_rate=0.9)
+    booster = fitted(x, y, 1, objective="regression", num_leaves=32, learning_rate=0.9)
     trees = Trees.read(booster.model_to_string().encode(), HERE)
     paths = Paths.of(trees)
     assert trees.depths.max() > 15
@@ -371,8 +371,7 @@ def test_a_file_bitten_anywhere_is_refused_or_scored(data: st.DataObject) -> Non
     x = np.array([[0.0, 0.0], [np.nan, np.inf], [9.0, np.nan]])
     try:
         trees = Trees.read(bytes(text), HERE)
-    except ShoalError as error:
-        assert "model.trees_" in str(error)
+    except ShoalError:
         return
     x = np.resize(x, (3, trees.inputs))
     assert np.isfinite(trees.raw(x)).all()
