@@ -19,7 +19,8 @@ from numba import njit
 
 from shoal.detectors.models.trees_kernel import LEFT_BITS, SLOT_BITS, encode
 
-_LEFT, _SLOT, _RANK = (1 << LEFT_BITS) - 1, (1 << SLOT_BITS) - 1, LEFT_BITS + SLOT_BITS
+_LEFT, _SLOT = np.uint64((1 << LEFT_BITS) - 1), np.uint64((1 << SLOT_BITS) - 1)
+_SLOT_AT, _RANK_AT = np.uint64(LEFT_BITS), np.uint64(LEFT_BITS + SLOT_BITS)
 
 
 @njit(cache=True, nogil=True)
@@ -29,14 +30,15 @@ def trace(nodes, covers, roots, slots, parent, same, share, column):
     count = len(nodes)
     inputs = np.zeros(count, np.int64)
     most = 0
-    for root in roots:
+    for tree in range(len(roots)):
+        root = np.int64(roots[tree])
         parent[root], same[root], share[root], column[root] = -1, -1, 1.0, -1
     for node in range(count):
         most = max(most, inputs[node])
-        left = nodes[node] & _LEFT
+        left = np.int64(nodes[node] & _LEFT)
         if left == node:
             continue
-        asked = slots[(nodes[node] >> LEFT_BITS) & _SLOT, 0]
+        asked = slots[(nodes[node] >> _SLOT_AT) & _SLOT, 0]
         above = node
         while above >= 0 and column[above] != asked:
             above = parent[above]
@@ -56,8 +58,8 @@ def _down(first, last, nodes, codes, parent, same, share, points, one, product, 
     for node in range(first + 1, last):
         i, above, up = node - first, same[node], parent[node]
         asked = nodes[up]
-        goes_right = codes[(asked >> LEFT_BITS) & _SLOT] > (asked >> _RANK)
-        here = (node == (asked & _LEFT) + goes_right) and (above < 0 or one[above - first])
+        goes_right = np.int64(codes[(asked >> _SLOT_AT) & _SLOT]) > np.int64(asked >> _RANK_AT)
+        here = (node == np.int64(asked & _LEFT) + goes_right) and (above < 0 or one[above - first])
         one[i] = here
         full, part = 1.0 if here else 0.0, share[node]
         k = up - first
@@ -77,7 +79,7 @@ def _up(first, last, nodes, values, parent, same, share, column, weights, one, p
     count = len(weights)
     for node in range(last - 1, first, -1):
         i, above, asked, k = node - first, same[node], column[node], parent[node] - first
-        if nodes[node] & _LEFT == node:
+        if np.int64(nodes[node] & _LEFT) == node:
             for q in range(count):
                 product[i, q] *= values[node] * weights[q]
         gain = (1.0 if one[i] else 0.0) - share[node]
@@ -110,8 +112,8 @@ def shap(
         encode(x[row], slots, starts, cuts, codes)
         sums[:] = 0.0
         for tree in range(len(roots)):
-            first = roots[tree]
-            last = roots[tree + 1] if tree + 1 < len(roots) else len(nodes)
+            first = np.int64(roots[tree])
+            last = np.int64(roots[tree + 1]) if tree + 1 < len(roots) else len(nodes)
             _down(first, last, nodes, codes, parent, same, share, points, one, product, inverse)
             _up(first, last, nodes, values, parent, same, share, column, weights, one, product, inverse, sums)
         for i in range(width):

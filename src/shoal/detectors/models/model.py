@@ -124,7 +124,7 @@ class Model:
         """
         t = self.trees
         judge(
-            x, t.nodes, t.values, t.roots, t.depths, t.slots, t.starts, t.cuts,
+            x, t.nodes, t.values, t.roots, t.depths, t.order, t.slots, t.starts, t.cuts,
             *self._points, self._thresholds, raw, score, level,
         )  # fmt: skip
 
