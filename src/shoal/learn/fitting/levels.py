@@ -47,14 +47,15 @@ def honest_threshold(cells: Cells, budget: float, others: Floats) -> Threshold:
     order = np.argsort(-cells.value, kind="stable")
     value = cells.value[order]
     steps = np.flatnonzero(np.diff(value, append=-np.inf) < 0) + 1  # counts at which a threshold can stand
+    share = budget / (PER * cells.factor)
+    reached = np.cumsum(cells.weight[order])[steps - 1] / cells.weight.sum()
     best, rate = 0, cells.rate(np.inf)
     enough = rate.high <= budget
-    share = budget / (PER * cells.factor)
-    weights = np.cumsum(cells.weight[order])
-    for count in steps[weights[steps - 1] <= share * weights[-1]].tolist() if enough else ():
+    for count in steps[reached <= share].tolist() if enough else ():
         found = cells.rate(float(value[count - 1]))
-        if found.high <= budget:
-            best, rate = count, found
+        if found.high > budget:
+            break
+        best, rate = count, found
     threshold = _between(value, best, others)
     if enough:
         return Threshold(threshold, rate)
