@@ -85,7 +85,7 @@ def fit(
     part, rates = sample_honest(frame, targets, split["fit"], settings)
     constant = _constant(frame, part, notes)
     grown, share = _grow(frame, targets, part, split, constant, settings, notes, judged_by)
-    trees = Trees.read(grown.text.encode(), Where(frame.definition.id))
+    trees = _trees(frame, grown)
 
     def raw_of(one: Part) -> Floats:
         return trees.raw(np.ascontiguousarray(frame.x[one.rows]))
@@ -270,9 +270,11 @@ def _grow(
     if settings.label_share is not None:
         share = LabelShare(settings.label_share, 0)
     else:
-        of = split["stop"] if judged_by else split["calibrate"]
-        positive = of.rows[targets.positive[of.rows]]
-        share = estimate_label_share(labelled(frame.x[positive]), of.weight[targets.positive[of.rows]])
+        rows = np.concatenate([split["stop"].rows, split["calibrate"].rows])
+        weight = np.concatenate([split["stop"].weight, split["calibrate"].weight])
+        open_ = targets.positive[rows] | targets.presumed[rows]
+        raw = _trees(frame, grown).raw(np.ascontiguousarray(frame.x[rows[open_]]))
+        share = estimate_label_share(raw, targets.positive[rows[open_]], weight[open_])
     notes.append(
         f"corrected for abuse without a label: {share.share:.1%} of abusive rows are taken to be labelled "
         + (f"(estimated from {share.rows:,} rows)" if share.rows else "(as given)")
@@ -287,9 +289,14 @@ def _grow(
     return grow(sample, stop, monotone, constant, settings), share
 
 
+def _trees(frame: TrainingFrame, grown: Grown) -> Trees:
+    """The trees as they will be served: the one scorer adds them up, here too."""
+    return Trees.read(grown.text.encode(), Where(frame.definition.id))
+
+
 def _labelled_chance(frame: TrainingFrame, targets: Targets, held: Part, grown: Grown) -> Any:
     """P(labelled | x) of rows, from the first trees calibrated on rows that they have not seen."""
-    trees = Trees.read(grown.text.encode(), Where(frame.definition.id))
+    trees = _trees(frame, grown)
     raw = trees.raw(np.ascontiguousarray(frame.x[held.rows]))
     points = points_of(
         "sigmoid", raw, targets.positive[held.rows], held.weight / held.weight.mean(), frame.groups[held.rows]
