@@ -48,6 +48,7 @@ class Standing(IntEnum):
     TOO_YOUNG = -1
     OTHER_ABUSE = -2
     NO_SUBJECT = -3
+    JUST_BEFORE = -4  # within `lead_us` of the beginning of an abuse
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,7 @@ class Targets:
             Standing.PRESUMED: "rows presumed negative (no label, older than the maturity window)",
             Standing.TOO_YOUNG: "rows too young to be presumed anything",
             Standing.OTHER_ABUSE: "rows inside another kind of abuse, left out",
+            Standing.JUST_BEFORE: "rows just before an abuse, left out",
             Standing.NO_SUBJECT: "rows without a subject, left out",
         }
         return lines + [f"{rows[code]:,} {name}" for code, name in names.items() if rows[code]]
@@ -267,7 +269,7 @@ def _settle(
             outside = (said == -9) & (times <= label.known_us)
             near = outside & (times < label.start_us) & (times >= label.start_us - lead_us)
             said[outside] = Standing.CONFIRMED
-            said[near] = Standing.TOO_YOUNG
+            said[near] = Standing.JUST_BEFORE
     spoken = said != -9
     standing[at[spoken]] = said[spoken]
     confidence[at] = sure

@@ -11,21 +11,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
-from shoal.detectors.models.metadata import MODEL_FORMAT, MODEL_VERSION, Metadata, Origin
+from shoal.detectors.models.metadata import MODEL_FORMAT, MODEL_VERSION, Metadata
 from shoal.detectors.models.model import Model, write_model
 from shoal.detectors.models.trees import Trees
 from shoal.errors import InvalidInput, Problem, Where
 from shoal.learn.evaluation.baselines import Baselines
-from shoal.learn.evaluation.card import CARD_FORMAT, CARD_VERSION, Card, Importance, PartFigures, limits_of
+from shoal.learn.evaluation.card import CARD_FORMAT, CARD_VERSION, Card, limits_of
 from shoal.learn.evaluation.evaluate import judge_rows
-from shoal.learn.evaluation.figures import Estimate, Evaluation
+from shoal.learn.evaluation.figures import Evaluation
 from shoal.learn.evaluation.rates import cells_of
 from shoal.learn.fitting.calibrate import Choice, apply, fit_calibration, points_of
 from shoal.learn.fitting.levels import fit_levels
+from shoal.learn.fitting.record import importance_of, origin_of, part_figures, protocol_of, with_figures
 from shoal.learn.fitting.reference import describe_inputs, edges_of, shares_of
 from shoal.learn.fitting.sample import class_weight_of, sample_honest, weighed
 from shoal.learn.fitting.settings import (
@@ -42,8 +42,6 @@ from shoal.learn.fitting.trees import Grown, Sample, grow
 from shoal.learn.fitting.unlabelled import LabelShare, correct, estimate_label_share, weigh_unlabelled
 from shoal.learn.frame import Bools, Floats, TrainingFrame
 from shoal.learn.targets import Targets, read_targets
-
-SHAP_ROWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,7 @@ def fit(
     part, rates = sample_honest(frame, targets, split["fit"], settings)
     constant = _constant(frame, part, notes)
     grown, share = _grow(frame, targets, part, split, constant, settings, notes, judged_by)
-    trees = Trees.read(grown.text.encode(), Where(frame.definition.id))
+    trees = _trees(frame, grown)
 
     def raw_of(one: Part) -> Floats:
         return trees.raw(np.ascontiguousarray(frame.x[one.rows]))
@@ -122,8 +120,8 @@ def fit(
         describe_inputs(frame.inputs, *_reference_rows(frame, targets)),
         calibration,
         levels,
-        _origin(frame, targets),
-        _protocol(targets, split, settings, grown, choice, rates, share),
+        origin_of(frame, targets),
+        protocol_of(targets, split, settings, grown, choice, rates, share),
         {},
         edges.tolist(),
         shares_of(raw, held.weight, edges).tolist(),
@@ -153,11 +151,11 @@ def _finish(
     evaluation = judge_rows(
         draft, frame, targets, test.rows, test.weight, baselines=baselines, notes=notes, seed=settings.seed
     )
-    whole = replace_metadata(metadata, evaluation)
+    whole = with_figures(metadata, evaluation)
     files = write_model(grown.text, whole)
     model = Model.read(files, metadata.name)
     evaluation = replace(evaluation, model=model.identity)
-    importance = _importance(frame, split["calibrate"], model, grown)
+    importance = importance_of(frame, split["calibrate"], model, grown)
     negative = targets.usable & ~targets.positive
     presumed = float(targets.presumed.sum() / max(1, negative.sum()))
     names = [one.name for one, flat in zip(frame.inputs, constant, strict=True) if flat]
@@ -168,7 +166,7 @@ def _finish(
         whole,
         frame.definition.description,
         evaluation,
-        [_part_figures(role, frame, targets, split[role]) for role in ROLES if len(split[role].rows)],
+        [part_figures(role, frame, targets, split[role]) for role in ROLES if len(split[role].rows)],
         importance,
         names,
         list(notes),
@@ -176,40 +174,6 @@ def _finish(
         choice.log_loss,
     )
     return Fitted(files, model, evaluation, card, tuple(notes), targets, split)
-
-
-def replace_metadata(metadata: Metadata, evaluation: Evaluation) -> Metadata:
-    """Metadata with the figures and slices of an evaluation, flat, for whoever lists models."""
-    ranked = evaluation.model_ranked
-    metrics: dict[str, float | None] = {}
-    for name, one in (
-        ("row_auroc", ranked.row_auroc),
-        ("row_average_precision", ranked.row_average_precision),
-        ("subject_auroc", ranked.subject_auroc),
-        ("subject_average_precision", ranked.subject_average_precision),
-        *((f"recall_at_{budget:g}", one) for budget, one in zip(ranked.budgets, ranked.recalls, strict=True)),
-    ):
-        metrics |= _flat(name, one)
-    calibration = evaluation.calibration
-    metrics |= {"calibration_error": calibration.error, "brier": calibration.brier, "log_loss": calibration.log_loss}
-    for level in evaluation.levels:
-        metrics |= {f"{level.name}_recall": level.recall.value, f"{level.name}_honest": level.honest.value}
-    slices: list[dict[str, str | float | int | None]] = [
-        {
-            "name": one.name,
-            "rows": one.rows,
-            "subjects": one.subjects,
-            "positive_subjects": one.positive_subjects,
-            "recall": one.recall.value,
-            "honest": one.honest.value,
-        }
-        for one in evaluation.slices
-    ]
-    return msgspec.structs.replace(metadata, metrics=metrics, slices=slices)
-
-
-def _flat(name: str, one: Estimate) -> dict[str, float | None]:
-    return {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
 
 
 def _refuse(frame: TrainingFrame, targets: Targets) -> None:
@@ -306,9 +270,11 @@ def _grow(
     if settings.label_share is not None:
         share = LabelShare(settings.label_share, 0)
     else:
-        of = split["stop"] if judged_by else split["calibrate"]
-        positive = of.rows[targets.positive[of.rows]]
-        share = estimate_label_share(labelled(frame.x[positive]), of.weight[targets.positive[of.rows]])
+        rows = np.concatenate([split["stop"].rows, split["calibrate"].rows])
+        weight = np.concatenate([split["stop"].weight, split["calibrate"].weight])
+        open_ = targets.positive[rows] | targets.presumed[rows]
+        raw = _trees(frame, grown).raw(np.ascontiguousarray(frame.x[rows[open_]]))
+        share = estimate_label_share(raw, targets.positive[rows[open_]], weight[open_])
     notes.append(
         f"corrected for abuse without a label: {share.share:.1%} of abusive rows are taken to be labelled "
         + (f"(estimated from {share.rows:,} rows)" if share.rows else "(as given)")
@@ -323,9 +289,14 @@ def _grow(
     return grow(sample, stop, monotone, constant, settings), share
 
 
+def _trees(frame: TrainingFrame, grown: Grown) -> Trees:
+    """The trees as they will be served: the one scorer adds them up, here too."""
+    return Trees.read(grown.text.encode(), Where(frame.definition.id))
+
+
 def _labelled_chance(frame: TrainingFrame, targets: Targets, held: Part, grown: Grown) -> Any:
     """P(labelled | x) of rows, from the first trees calibrated on rows that they have not seen."""
-    trees = Trees.read(grown.text.encode(), Where(frame.definition.id))
+    trees = _trees(frame, grown)
     raw = trees.raw(np.ascontiguousarray(frame.x[held.rows]))
     points = points_of(
         "sigmoid", raw, targets.positive[held.rows], held.weight / held.weight.mean(), frame.groups[held.rows]
@@ -337,77 +308,3 @@ def _reference_rows(frame: TrainingFrame, targets: Targets) -> tuple[Floats, Flo
     """Rows that monitoring compares with: all up to `until`, as the service weighs them; honest ones among them."""
     rows = np.flatnonzero(frame.time <= targets.until_us)
     return frame.x[rows], frame.weight[rows], targets.usable[rows] & ~targets.positive[rows]
-
-
-def _origin(frame: TrainingFrame, targets: Targets) -> Origin:
-    rows = targets.usable
-    provenance = frame.provenance
-    return Origin(
-        provenance.pack,
-        provenance.pack_version,
-        provenance.pack_hash,
-        int(provenance.first_seq),
-        int(max(provenance.last_seq, provenance.first_seq)),
-        targets.until_us,
-        int(rows.sum()),
-        int(targets.positive.sum()),
-        len(np.unique(frame.subjects[rows])),
-        len(np.unique(frame.subjects[targets.positive])),
-    )
-
-
-def _protocol(
-    targets: Targets,
-    split: Split,
-    settings: FitSettings,
-    grown: Grown,
-    choice: Choice,
-    rates: Mapping[str, float],
-    share: LabelShare | None,
-) -> dict[str, str | float | int | bool]:
-    found: dict[str, str | float | int | bool] = {
-        "seed": settings.seed,
-        "maturity_us": targets.maturity_us,
-        "maturity_why": targets.why_maturity,
-        "first_cut_us": split.cuts_us[0],
-        "second_cut_us": split.cuts_us[1],
-        "abusive_accounts": split.way,
-        "trials": len(grown.losses) or 1,
-        "trees": grown.count,
-        "early_stopping": grown.stopped,
-        "calibration_why": choice.why,
-        "unlabelled": settings.unlabelled,
-    }
-    found |= {f"trees_{name}": value for name, value in grown.params.items()}
-    found |= {f"sampled_{name.replace(' ', '_')}": value for name, value in rates.items()}
-    found |= {f"calibration_log_loss_{name}": value for name, value in choice.log_loss.items()}
-    if share is not None:
-        found["label_share"] = share.share
-    return found
-
-
-def _importance(frame: TrainingFrame, part: Part, model: Model, grown: Grown) -> list[Importance]:
-    """Gain and mean |SHAP| by input, the latter over rows of the part spread by rank of their score."""
-    raw = model.raw(np.ascontiguousarray(frame.x[part.rows]))
-    order = np.argsort(raw, kind="stable")
-    chosen = np.unique(np.linspace(0, len(order) - 1, min(SHAP_ROWS, len(order))).round().astype(np.int64))
-    values = np.abs(model.contributions(frame.x[part.rows[np.sort(order[chosen])]])).mean(axis=0)
-    gain = grown.gain / max(float(grown.gain.sum()), 1e-300)
-    found = [
-        Importance(one.name, one.description, float(gain[at]), float(values[at])) for at, one in enumerate(frame.inputs)
-    ]
-    return sorted(found, key=lambda one: (-one.shap, one.name))
-
-
-def _part_figures(role: str, frame: TrainingFrame, targets: Targets, part: Part) -> PartFigures:
-    rows, positive = part.rows, targets.positive[part.rows]
-    times, subject = frame.time[rows], frame.subjects[rows]
-    return PartFigures(
-        role,
-        int(times.min()),
-        int(times.max()),
-        len(rows),
-        int(positive.sum()),
-        len(np.unique(subject)),
-        len(np.unique(subject[positive])),
-    )

@@ -48,14 +48,15 @@ def honest_threshold(cells: Cells, budget: float, others: Floats, *, assured: bo
     order = np.argsort(-cells.value, kind="stable")
     value = cells.value[order]
     steps = np.flatnonzero(np.diff(value, append=-np.inf) < 0) + 1  # counts at which a threshold can stand
-    best, rate = 0, cells.rate(np.inf)
     share = budget / (PER * cells.factor)
-    weights = np.cumsum(cells.weight[order])
+    reached = np.cumsum(cells.weight[order])[steps - 1] / cells.weight.sum()
+    best, rate = 0, cells.rate(np.inf)
     enough = rate.high <= budget if assured else share * rate.size >= 1
-    for count in steps[weights[steps - 1] <= share * weights[-1]].tolist() if enough else ():
+    for count in steps[reached <= share].tolist() if enough else ():
         found = cells.rate(float(value[count - 1]))
-        if not assured or found.high <= budget:
-            best, rate = count, found
+        if assured and found.high > budget:
+            break
+        best, rate = count, found
     threshold = _between(value, best, others)
     if enough:
         return Threshold(threshold, rate)

@@ -30,8 +30,9 @@ ABUSIVE_SHARES: Mapping[str, float] = {"fit": 0.45, "stop": 0.12, "calibrate": 0
 """How accounts are dealt; honest ones are many, and levels need them in `calibrate`."""
 STOP_SHARE = 0.4
 """With `begin`, of the abusive accounts of the second block: to stop; the rest calibrates."""
-EARLIEST, LATEST = 0.2, 0.9
-"""Cuts stay within these shares of the matured span, so that no block is empty of honest rows."""
+FIRST_CUT, SECOND_CUT = (0.2, 0.6), (0.35, 0.8)
+"""Cuts stay within these shares of the matured span, and 15 % of it apart: each block needs honest weeks, too."""
+APART = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +141,13 @@ def _share(way: str, name: str, shares: Mapping[str, float]) -> float:
 
 
 def _cuts(times: Int64s, places: Int64s) -> tuple[int, int]:
-    first, last = int(times.min()), int(times.max())
-    low, high = first + int(EARLIEST * (last - first)), first + int(LATEST * (last - first))
-    wanted = np.quantile(places, CUT_SHARES) if len(places) else (low, high)
-    one = min(max(int(wanted[0]), low), high - 1)
-    return one, min(max(int(wanted[1]), one + 1), high)
+    first, span = int(times.min()), int(times.max()) - int(times.min())
+    if not len(places):
+        places = times
+    wanted = np.quantile(places, CUT_SHARES) - first
+    one = min(max(float(wanted[0]), FIRST_CUT[0] * span), FIRST_CUT[1] * span)
+    two = min(max(float(wanted[1]), SECOND_CUT[0] * span, one + APART * span), SECOND_CUT[1] * span)
+    return first + max(1, int(one)), first + max(2, int(two))
 
 
 def _dealt(names: list[str], seed: int) -> Floats:
