@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from shoal.cli.show import Told
     from shoal.runtime.learning.frames import Gathered
+    from shoal.runtime.run import Progress
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _HOME = typer.Option(Path("shoal-data"), "--home", "-h", help="The deployment's folder.")
@@ -36,25 +36,30 @@ def fit(
         "", "--maturity", help="Unlabelled rows younger than this say nothing. Default: from the labels' delays."
     ),
     share: float = typer.Option(1.0, "--share", help="Of subjects without labels keep this share, with weights."),
-    trials: int = typer.Option(12, "--trials", min=1, max=500, help="How many settings of the trees to try."),
+    trials: int = typer.Option(12, "--trials", min=1, max=200, help="How many settings of the trees to try."),
     seed: int = typer.Option(0, "--seed", help="The same seed and journal give the same model, to the byte."),
     unlabelled_positive: bool = typer.Option(
         False, "--pu", help="Correct for abuse that nobody reported (positive-unlabelled learning)."
     ),
+    assured: bool = typer.Option(
+        False, "--assured", help="Keep the upper end of the honest rate's interval within the budgets, not the rate."
+    ),
 ) -> None:
     """Fit a detector on history: replay, label, split by time and account, search, calibrate, judge."""
     from shoal.cli.judging import parse_duration
+    from shoal.cli.learn_shown import print_evaluation
     from shoal.cli.show import err, progress_bars
     from shoal.cli.show import out as console
     from shoal.clock import SystemClock
-    from shoal.learn.fitting.fit import FitSettings
     from shoal.learn.fitting.fit import fit as fitted_on
+    from shoal.learn.fitting.settings import FitSettings
     from shoal.reports.card import write_card
 
     settings = FitSettings(
         seed=seed,
         trials=trials,
-        positive_unlabelled=unlabelled_positive,
+        unlabelled="weighted" if unlabelled_positive else "negative",
+        assured=assured,
         maturity_us=parse_duration(maturity, "--maturity") if maturity else None,
     )
     _check_new(out)
@@ -70,7 +75,7 @@ def fit(
     for name, data in result.files.items():
         (out / name).write_bytes(data)
     write_card(out, result.card)
-    _print_evaluation(result.evaluation)
+    print_evaluation(result.evaluation)
     console.print(f"\nthe model and its card: {out}; to decide with it: shoal learn publish {out} --home {home}",
                   markup=False, soft_wrap=True)  # fmt: skip
 
@@ -104,6 +109,7 @@ def evaluate(
     until: str = _UNTIL,
 ) -> None:
     """Judge a model on history: ranking, recall at its levels, slices, beside trivial baselines."""
+    from shoal.cli.learn_shown import print_evaluation
     from shoal.cli.show import progress_bars
     from shoal.learn.evaluation.evaluate import evaluate as judge
 
@@ -112,7 +118,7 @@ def evaluate(
         found = _gather(progress, home, [read.metadata.name], "", labels, start, until, 1.0)
         progress.stage("judging")
         result = judge(read, found.frames[read.metadata.name], found.labels, until_us=found.last_us)
-    _print_evaluation(result)
+    print_evaluation(result)
 
 
 @app.command("compare")
@@ -125,7 +131,7 @@ def compare(
     until: str = _UNTIL,
 ) -> None:
     """Compare two models of one detector on the same rows, with a paired bootstrap over subjects."""
-    from shoal.cli.show import out as console
+    from shoal.cli.learn_shown import print_comparison
     from shoal.cli.show import progress_bars
     from shoal.errors import InvalidInput, Problem
     from shoal.learn.evaluation.compare import compare as judge
@@ -138,8 +144,7 @@ def compare(
         found = _gather(progress, home, [one.metadata.name], "", labels, start, until, 1.0)
         progress.stage("judging")
         result = judge(one, other, found.frames[one.metadata.name], found.labels, until_us=found.last_us)
-    for line in result.lines():
-        console.print(line, markup=False)
+    print_comparison(result)
 
 
 @app.command("monitor")
@@ -151,7 +156,7 @@ def monitor(
     until: str = _UNTIL,
 ) -> None:
     """Watch a model in force: drift of its inputs and score, calibration on matured labels. Exits 1 on an alarm."""
-    from shoal.cli.show import out as console
+    from shoal.cli.learn_shown import print_drift
     from shoal.cli.show import progress_bars
     from shoal.detectors.models.model import Model
     from shoal.learn.evaluation.monitor import monitor as watch
@@ -162,8 +167,7 @@ def monitor(
         found = _gather(progress, home, [detector], "", labels, start, until, 1.0)
         progress.stage("judging")
         report = watch(Model.read(told.files, detector), found.frames[detector], found.labels, until_us=found.last_us)
-    for line in report.lines():
-        console.print(line, markup=False)
+    print_drift(report)
     if report.alarms:
         raise typer.Exit(1)
 
@@ -253,7 +257,7 @@ def list_models(home: Path = _HOME) -> None:
 
 
 def _gather(
-    progress: Told,
+    progress: Progress,
     home: Path,
     names: list[str],
     pack: str,
@@ -321,10 +325,3 @@ def _iso(time_us: int) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _print_evaluation(found: Any) -> None:
-    from shoal.cli.show import out as console
-
-    for line in found.lines():
-        console.print(line, markup=False)
