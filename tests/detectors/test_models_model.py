@@ -350,6 +350,9 @@ WORDS = [
     (column("time"), 1e300, "it: 1e+300 µs"),
     (column("float"), -0.000123456, "it: -0.000123"),
     (column("float"), np.inf, "it: inf"),
+    (column("float"), -0.0, "it: 0"),
+    (column("float"), 999.9996, "it: 1,000"),
+    (column("int", "bytes"), 999_999, "it: 1,000 kB"),
 ]
 
 

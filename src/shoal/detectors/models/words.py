@@ -59,14 +59,14 @@ def _usual(column: InputColumn, value: float) -> str:
 
 def _digits(value: float) -> str:
     """Three significant digits, whole numbers in full as long as people read them."""
-    whole = abs(value) < 1e15 and (abs(value) >= 1_000 or value == round(value))
-    return f"{value:,.0f}" if whole else f"{value:.3g}"
+    whole = abs(value) < 1e15 and (abs(float(f"{value:.3g}")) >= 1_000 or value == round(value))
+    return f"{value + 0.0:,.0f}" if whole else f"{value:.3g}"
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...], plain: str) -> str:
     for size, unit in units:
         if abs(value) >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{_digits(value / size)} {unit}"
     return f"{_digits(value)} {plain}"
 
 
