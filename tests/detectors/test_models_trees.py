@@ -92,7 +92,7 @@ def test_the_sum_is_lightgbms_to_the_last_bit(
     assert found[-40:].tolist() == [trees_oracle.raw(dumped, row) for row in given[-40:].tolist()]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SHAPES, st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 4))
 def test_reasons_are_shapley_values(shape: dict[str, Any], seed: int, rounds: int, width: int) -> None:
     x = rows(seed, 120, width)
