@@ -117,7 +117,7 @@ def _inputs(
     accounts: int,
     signal: float,
 ) -> tuple[Floats, Floats]:
-    """Inputs, and the log of the likelihood ratio of abuse. Each informative one has a known density in both classes."""
+    """Inputs, and the log of the likelihood ratio of abuse; the informative ones have a known density by class."""
     n = len(abusive)
     rate = np.where(abusive, 1 + signal, 0.4)
     failures = chance.poisson(rate).astype(np.float64)
@@ -151,8 +151,8 @@ def _labels(
         told, delay = chance.random() < reported, int(chance.exponential(delay_days) * DAY_US)
         if told:
             values = (
-                "account", f"{prefix}{number}", "account_takeover", int(begin[number]), int(end[number]), "support", 0.9,
-                int(begin[number]) + delay, False, number,
+                "account", f"{prefix}{number}", "account_takeover", int(begin[number]), int(end[number]), "support",
+                0.9, int(begin[number]) + delay, False, number,
             )  # fmt: skip
             rows.append(dict(zip(LABEL_SCHEMA.names, values, strict=True)))
     return rows

@@ -156,8 +156,8 @@ def read_targets(
         for label in found:
             kind = "positive" if label.kind in kinds else "benign" if not label.abusive else "other"
             counts[f"{kind} labels used"] += 1
-    standing[frame.subjects < 0] = Standing.NO_SUBJECT
     standing[frame.time > until_us] = Standing.TOO_YOUNG
+    standing[frame.subjects < 0] = Standing.NO_SUBJECT
     return Targets(standing, confidence, until_us, window, why, dict(counts), curve)
 
 
