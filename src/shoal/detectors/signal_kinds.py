@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shoal.detectors.behaviour import EntityBaseline, SequenceSurprise
 from shoal.detectors.signals import Signal
 
-KINDS: Mapping[str, type[Signal]] = {}
+KINDS: Mapping[str, type[Signal]] = {
+    EntityBaseline.kind: EntityBaseline,
+    SequenceSurprise.kind: SequenceSurprise,
+}
