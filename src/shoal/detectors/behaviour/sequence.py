@@ -48,8 +48,7 @@ class SequenceSurprise(Signal):
         "longest": Setting("integer", 3, "longest n-gram", 1, K.LONGEST),
         "gap": Setting("seconds", 1800.0, "silence after which a session is over", 1.0, 31 * DAY),
         "recent": Setting("integer", 16, "events of the means", 1, 256),
-        "memory": Setting("integer", 2000, "events after which an account's counts are halved", 16, 60_000),
-        "cells": Setting("integer", 64, "n-grams kept an account; a power of two", 8, 4096),
+        "history": Setting("integer", 128, "tokens kept an account; a power of two", 8, 4096),
         "shared_cells": Setting("integer", 2**18, "n-grams kept of all and of groups; a power of two", 64, 2**26),
         "shared_memory": Setting("integer", 20_000_000, "events after which those counts are halved", 1000, 2**31),
         "half_life": Setting("seconds", 30 * DAY, "after which an observation of `p` counts half", 60.0, 3660 * DAY),
@@ -63,19 +62,17 @@ class SequenceSurprise(Signal):
         self, definition: SignalDefinition, layout: Layout, identity: Identity, lists: Mapping[str, ListLike]
     ) -> None:
         """Raises `InvalidInput` with all problems of the settings."""
-        said = checked(definition, type(self).settings, layout, powers=("cells", "shared_cells"))
-        full = SignalDefinition(
-            definition.id, definition.kind, said, definition.version, definition.description, definition.origin
-        )
+        said = checked(definition, type(self).settings, layout, powers=("history", "shared_cells"))
+        full = SignalDefinition(definition.id, definition.kind, said, definition.description, definition.origin)
         super().__init__(full, layout, identity, lists)
         whole = {name: int(str(said[name])) for name, one in type(self).settings.items() if one.kind == "integer"}
         tokens = columns_of(said["token"], layout)
         sketch, groups = len(tokens) * CELLS + DAY_PARTS, whole["groups"]
         limits = [micros_of(said["gap"]), micros_of(said["half_life"])]
-        limits += [whole[name] for name in ("keys", "longest", "recent", "memory", "shared_memory")]
-        self._plan = K.Plan(columns_of(said["key"], layout), tokens, np.array(limits, np.int64))
-        columns = {"wholes": ("i8", K.WHOLES), "highest": ("f8", 0), "ring": ("f4", 2 * whole["recent"])}
-        columns |= {"marks": ("u4", whole["cells"]), "counts": ("u2", whole["cells"]), "cells": ("u2", sketch)}
+        limits += [whole[name] for name in ("keys", "longest", "recent", "shared_memory")]
+        self._plan = K.Plan(columns_of(said["key"], layout), tokens, np.array(limits, np.int64), np.zeros((2, K.LONGEST)))
+        columns = {"wholes": ("i8", K.WHOLES), "highest": ("f8", 0), "evidence": ("f8", 0), "ring": ("f4", 2 * whole["recent"])}
+        columns |= {"history": ("u2", whole["history"]), "cells": ("u2", sketch)}
         self._rows = KeyedRows(whole["keys"], columns, identity.id_of("behaviour.keys"))
         self._rows.reserve(1)  # so that a row to read stands there from the first event on
         many, shared = groups + 2, whole["shared_cells"]
