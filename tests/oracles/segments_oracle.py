@@ -87,6 +87,7 @@ class Segment:
     nameless: int = 0
     accounts: Sketch = field(default_factory=Sketch)
     networks: Sketch = field(default_factory=Sketch)
+    lately: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def proof(self, test: str) -> float:
         return sum(self.proofs[test])
@@ -189,20 +190,39 @@ class Oracle:
         by_failure = one.own * ratio["strange"] / max(1 - ratio["strange"], 0.03)
         return min(max(by_success, by_failure) + 0.5, one.failures + 0.5)
 
-    def share(self, one: Segment, honest: float, known: bool, outcome: str) -> float:
-        campaign = max(one.failures - honest, 0.0)
-        hits = self.s["hit_rate"] * campaign
+    def parts(self, keys: Sequence[Any], ratios: Sequence[Mapping[str, float]], now: int) -> list[float]:
+        out: list[float] = []
+        for k, key in enumerate(keys):
+            above, strength = (out[self.parent(k)], 3.0) if k else (0.0, 1.0)
+            one = self.segments.get(key)
+            if one is None:
+                out.append(above)
+                continue
+            fade = self.lately(one, now)
+            failures, successes, own = (value * fade for value in one.lately)
+            by_success = successes * ratios[k]["failing"] / max(1 - ratios[k]["failing"], 0.03)
+            by_failure = own * ratios[k]["strange"] / max(1 - ratios[k]["strange"], 0.03)
+            excess = max(failures - max(by_success, by_failure), 0.0)
+            out.append((excess + strength * above) / (failures + successes + strength))
+        return out
+
+    def lately(self, one: Segment, now: int) -> float:
+        return 1.0 if one.tested is None else math.exp(-(now - one.tested) / (self.s["quiet_s"] * 1e6))
+
+    def odds(self, part: float, known: bool, outcome: str, failing: float) -> float:
         if known:
-            return 0.001 * campaign / (0.001 * campaign + one.own + one.successes + 1.0)
-        if outcome == "failed":
-            return campaign / (one.failures + 0.5)
-        if outcome == "open":
-            return (campaign + hits) / (one.failures + one.successes + 1.0)
-        return hits / (hits + max(one.successes - hits, 0.0) + 0.5)
+            return 0.001 * part
+        hit = self.s["hit_rate"]
+        ratio = {"failed": (1 - hit) / max(failing, 0.01), "open": 1.0, "right": hit / max(1 - failing, 0.01)}[outcome]
+        return float(part * ratio / (part * ratio + 1 - part))
 
     def answer(self, keys: Sequence[Any], known: bool, outcome: str, now: int) -> dict[str, Any]:
         ratios = self.ratios(keys)
-        likely, most, any_open = 0.0, 0.0, False
+        parts = self.parts(keys, ratios, now)
+        logits = [math.log(kept / (1 - kept)) for kept in (min(max(share, 1e-4), 0.999) for share in parts)]
+        moves = [value - logits[0] for value in logits]
+        part = 1 / (1 + math.exp(-(logits[0] + max(moves) + min(moves))))
+        most, any_open = 0.0, False
         lead: tuple[float, int] | None = None
         for k, key in enumerate(keys):
             one = self.segments.get(key)
@@ -212,15 +232,15 @@ class Oracle:
             if one.opened is not None and not opened:
                 continue  # over, though no trial has closed it yet
             weight = one.proof("main") * self.fade(one, now)
-            odds = self.share(one, self.expected(one, ratios[k]), known, outcome)
-            odds *= 1.0 if opened else weight / (1 + weight)
             any_open = any_open or opened
-            likely, most = max(likely, odds), max(most, weight)
-            rank = 1e6 * (1 + odds) if opened else weight
+            most = max(most, weight)
+            rank = 1e6 * (1 + parts[k]) if opened else weight
             if lead is None or rank >= lead[0]:
                 lead = rank, k
+        likely = self.odds(part, known, outcome, ratios[0]["failing"])
+        likely *= 1.0 if any_open else most / (1 + most)
         out: dict[str, Any] = {
-            "in_campaign": any_open and not known,
+            "in_campaign": any_open and not known and part >= 0.2,
             "known": known,
             "probability": likely,
             "log_e": math.log(most) if most > 1e-13 else -30.0,
@@ -294,6 +314,7 @@ class Oracle:
             self.close(one)
         fade = self.fade(one, now)
         one.proofs = {test: [value * fade for value in values] for test, values in one.proofs.items()}
+        one.lately = [value * self.lately(one, now) for value in one.lately]
         one.tested = now
         evidence = one.proof("main")
         if failed and not known and one.opened is None and evidence <= max(10 * budget, one.onset):
@@ -313,6 +334,8 @@ class Oracle:
                 ]
 
     def count(self, one: Segment, row: Mapping[str, Any], failed: bool, known: bool, nameless: bool) -> None:
+        for place, hit in enumerate((failed and not known, not failed, failed and known)):
+            one.lately[place] += hit
         if failed and not known:
             one.failures, one.tries, one.nameless = one.failures + 1, one.tries + 1, one.nameless + nameless
             one.accounts.add(row["account"])

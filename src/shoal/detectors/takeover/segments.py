@@ -79,7 +79,9 @@ def _settings() -> dict[str, Setting]:
 
 
 _OUTPUTS: Mapping[str, Output] = {
-    "in_campaign": Output(Kind.BOOL, "a stranger to the account, in a segment in which a campaign stands"),
+    "in_campaign": Output(
+        Kind.BOOL, "a stranger to the account, in a segment under attack, of which the attack is a good part"
+    ),
     "probability": Output(Kind.FLOAT, "odds that this attempt is a campaign's, by the excess in its segments"),
     "log_e": Output(Kind.FLOAT, "evidence of a campaign in its segments; above 0 honest logins give it once a month"),
     "excess_ratio": Output(Kind.FLOAT, "share of strangers' attempts that failed, above what is usual in the segment"),
