@@ -119,15 +119,20 @@ def new_signal(**settings: SettingValue) -> Signal:
     return kind(SignalDefinition("segments", "login_segments", chosen), LAYOUT, IDENTITY, {})
 
 
-def columns_of(logins: Logins, signal: Signal) -> dict[str, npt.NDArray[np.float64]]:
-    """Run the signal over all rows: its columns as floats, NaN where null."""
-    frame = Frame(LAYOUT, logins.values, logins.valid, len(logins))
-    zero = np.zeros(len(logins), np.uint8)
-    stamps = Stamps(np.arange(len(logins)), logins.time, logins.time, zero, zero)
+def columns_of(logins: Logins, signal: Signal, cut: int = 1 << 30) -> dict[str, npt.NDArray[np.float64]]:
+    """Run the signal over all rows, `cut` a batch: its columns as floats, NaN where null."""
     named = signal.outputs(signal.definition.settings)
     values = np.zeros((len(named), len(logins)), np.int64)
     valid = np.zeros((len(named), len(logins)), np.uint8)
-    signal.update(frame, stamps, values, valid)
+    for at in range(0, len(logins), cut):
+        part = slice(at, min(at + cut, len(logins)))
+        size = part.stop - at
+        frame = Frame(
+            LAYOUT, np.ascontiguousarray(logins.values[:, part]), np.ascontiguousarray(logins.valid[:, part]), size
+        )
+        zero = np.zeros(size, np.uint8)
+        stamps = Stamps(np.arange(at, part.stop), logins.time[part], logins.time[part], zero, zero)
+        signal.update(frame, stamps, values[:, part], valid[:, part])
     out = {}
     for row, (name, output) in enumerate(named.items()):
         column = values[row].view(np.float64) if output.kind.name == "FLOAT" else values[row].astype(np.float64)

@@ -59,16 +59,15 @@ def _settings() -> dict[str, Setting]:
     for name, columns in zip(SEGMENTATIONS, _BY, strict=True):
         out[name] = Setting("columns", columns, "columns of a segmentation; none: not used")
     more = {
-        "false_campaigns_per_month": Setting("number", 1.0, "false campaigns a month, over all segments together, that the test may open", 1e-6, 1000
+        "false_campaigns_per_month": Setting(
+            "number", 1.0, "false campaigns a month that may be opened, over all segments", 1e-6, 1000
         ),
-        "slack": Setting("number", 1.25, "factor on the odds of what is usual within which nothing is evidence", 1, 100),
+        "slack": Setting("number", 1.25, "factor on the odds of the usual within which nothing is evidence", 1, 100),
         "half_life_s": Setting("seconds", 10 * day, "half-life of what is learned as usual", day, 400 * day),
         "memory_s": Setting("seconds", 3 * day, "time in which evidence of the past fades (to 1/e)", 60, 400 * day),
         "quiet_s": Setting("seconds", day / 2, "a campaign without further evidence is over after this", 60, 400 * day),
-        "absorb_s": Setting("seconds", 30 * day, "a campaign that lasts longer is learned as what is usual there", day, 4000 * day
-        ),
-        "retry_s": Setting("seconds", day / 4, "failures of one account within this time count once", 60, 30 * day
-        ),
+        "absorb_s": Setting("seconds", 30 * day, "a campaign that lasts longer is learned as usual", day, 4000 * day),
+        "retry_s": Setting("seconds", day / 4, "failures of one account within this time count once", 60, 30 * day),
         "known_s": Setting("seconds", 60 * day, "how long an account is known with a value", 3600, 4000 * day),
         "min_accounts": Setting("integer", 10, "different accounts tried before a campaign is opened", 1, 1_000_000),
         "hit_rate": Setting("number", 0.01, "supposed share of right passwords in a campaign", 0, 1),
@@ -80,7 +79,9 @@ def _settings() -> dict[str, Setting]:
 
 
 _OUTPUTS: Mapping[str, Output] = {
-    "in_campaign": Output(Kind.BOOL, "a stranger to the account, in a segment in which a campaign stands"),
+    "in_campaign": Output(
+        Kind.BOOL, "a stranger to the account, in a segment under attack, of which the attack is a good part"
+    ),
     "probability": Output(Kind.FLOAT, "odds that this attempt is a campaign's, by the excess in its segments"),
     "log_e": Output(Kind.FLOAT, "evidence of a campaign in its segments; above 0 honest logins give it once a month"),
     "excess_ratio": Output(Kind.FLOAT, "share of strangers' attempts that failed, above what is usual in the segment"),

@@ -38,6 +38,9 @@ from shoal.detectors.takeover.segments_layout import (
     PENDING,
     PROOF,
     QUIET_US,
+    RECENT_FAILURES,
+    RECENT_OWN,
+    RECENT_SUCCESSES,
     SETTLED,
     SUCCESSES,
     SUM,
@@ -66,6 +69,8 @@ GUARD = 100.0
 """Evidence, in injections, that the two guards must show as well."""
 KNOWN_SHARE = 0.001
 """Odds that a campaign's attempt looks like the owner's own device or network."""
+PART_STRENGTH = 3.0
+"""A segment's share of attempts that are a campaign's starts as so many attempts of its parent's."""
 SHARES = (0.9, 0.4, 0.15, 0.05)
 
 
@@ -188,22 +193,50 @@ def expected(cells, slot, failing, strange):
 
 
 @njit(cache=True, nogil=True)
-def share(cells, slot, honest, known, outcome, hit_rate):
-    """The odds that an attempt in a segment under attack is the campaign's.
+def part_of(floats, cells, times, slot, as_of, failing, strange, parent, strength):
+    """Which share of the strangers' attempts of late, in a segment, is above what honest people do."""
+    if slot < 0:
+        return parent
+    since = as_of - times[slot, TESTED] if times[slot, TESTED] != NONE else 0
+    fade = math.exp(-since / floats[QUIET_US])
+    failures, successes = cells[slot, RECENT_FAILURES] * fade, cells[slot, RECENT_SUCCESSES] * fade
+    by_success = successes * failing / max(1.0 - failing, 0.03)
+    by_failure = cells[slot, RECENT_OWN] * fade * strange / max(1.0 - strange, 0.03)
+    above = max(failures - max(by_success, by_failure), 0.0)
+    return (above + strength * parent) / (failures + successes + strength)
 
-    `outcome`: 1 failed, 0 the password was right, 2 not known yet; `honest` is from `expected`.
+
+@njit(cache=True, nogil=True)
+def logit(share):
+    """The logarithm of the odds of a share, which is kept from 0 and 1."""
+    kept = min(max(share, 1e-4), 0.999)
+    return math.log(kept / (1.0 - kept))
+
+
+@njit(cache=True, nogil=True)
+def joined(parts):
+    """One share from those of all segments of an attempt: that of all logins, moved by the segment in which the
+    campaign is most over-represented and by the one in which it is most absent."""
+    base, up, down = logit(parts[0]), 0.0, 0.0
+    for k in range(1, len(parts)):
+        moved = logit(parts[k]) - base
+        up, down = max(up, moved), min(down, moved)
+    return 1.0 / (1.0 + math.exp(-(base + up + down)))
+
+
+@njit(cache=True, nogil=True)
+def odds_of(part, known, outcome, failing, hit_rate):
+    """The odds, as a probability, that an attempt is a campaign's, by Bayes' rule from the share `part` of strangers'
+    attempts. `outcome`: 1 failed, 0 the password was right, 2 not known yet; `failing`: how many honest strangers fail.
     """
-    failures, successes = cells[slot, FAILURES], cells[slot, SUCCESSES]
-    campaign = max(failures - honest, 0.0)
     if known:
-        part = KNOWN_SHARE * campaign
-        return part / (part + cells[slot, OWN_FAILURES] + successes + 1.0)
+        return KNOWN_SHARE * part
+    ratio = 1.0
     if outcome == 1:
-        return campaign / (failures + 0.5)
-    part = hit_rate * campaign
-    if outcome == 2:
-        return (campaign + part) / (failures + successes + 1.0)
-    return part / (part + max(successes - part, 0.0) + 0.5)
+        ratio = (1.0 - hit_rate) / max(failing, 0.01)
+    elif outcome == 0:
+        ratio = hit_rate / max(1.0 - failing, 0.01)
+    return part * ratio / (part * ratio + 1.0 - part)
 
 
 @njit(cache=True, nogil=True)
@@ -229,4 +262,8 @@ def fade_and_close(floats, cells, times, slot, as_of):
     factor = fading(floats, times, slot, as_of)
     for j in range(PROOF, PROOF + TESTS * COMPONENTS):
         cells[slot, j] *= factor
+    if times[slot, TESTED] != NONE:
+        factor = math.exp(-(as_of - times[slot, TESTED]) / floats[QUIET_US])
+        for j in range(RECENT_FAILURES, RECENT_OWN + 1):
+            cells[slot, j] *= factor
     times[slot, TESTED] = as_of

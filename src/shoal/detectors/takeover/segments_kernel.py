@@ -20,6 +20,7 @@ from shoal.detectors.takeover.segments_evidence_kernel import (
     GUARD,
     MAIN,
     ONSET,
+    PART_STRENGTH,
     ROOT,
     ROOT_STRENGTH,
     STANDING,
@@ -33,10 +34,12 @@ from shoal.detectors.takeover.segments_evidence_kernel import (
     hour_odds,
     injection,
     is_open,
+    joined,
+    odds_of,
+    part_of,
     proof,
     settle,
     settle_hours,
-    share,
     step,
     supposed,
     trials_of,
@@ -79,6 +82,9 @@ from shoal.detectors.takeover.segments_layout import (
     OWN_FAILURES,
     PENDING,
     PROBABILITY,
+    RECENT_FAILURES,
+    RECENT_OWN,
+    RECENT_SUCCESSES,
     REGISTERS,
     RETRY_MIN,
     SETTLED,
@@ -102,6 +108,8 @@ from shoal.features.kernel.access_kernel import mix
 
 _NULL = 0x6E756C6C
 _PERSON = 0xACC0
+LEAST_PART = 0.2
+"""An attempt is in a campaign where at least this share of strangers' attempts like it is the campaign's."""
 
 
 class State(NamedTuple):
@@ -199,11 +207,25 @@ def _ratios(state, plan, slots, ratios):
 
 
 @njit(cache=True, nogil=True)
-def _answer(state, plan, slots, ratios, known, outcome, as_of, values, floats, valid, i):
-    """Write the outputs of row `i`: of the segment in which the attempt is most likely a campaign's."""
+def _parts(state, plan, slots, ratios, as_of, parts):
+    """Which share of strangers' attempts is a campaign's, in each segment of a row; the share of the row itself."""
+    for k in range(len(slots)):
+        above = 0.0 if k == 0 else parts[plan.parents[k]]
+        strength = 1.0 if k == 0 else PART_STRENGTH
+        parts[k] = part_of(
+            plan.floats, state.cells, state.times, slots[k], as_of, ratios[k, FAILING], ratios[k, STRANGE], above,
+            strength,
+        )  # fmt: skip
+    return joined(parts)
+
+
+@njit(cache=True, nogil=True)
+def _answer(state, plan, slots, ratios, parts, known, outcome, as_of, values, floats, valid, i):
+    """Write the outputs of row `i`; what is counted is of the segment that shows the campaign best."""
     cells, times = state.cells, state.times
-    lead, best, likely, most = -1, -1.0, 0.0, 0.0
+    lead, best, most = -1, -1.0, 0.0
     any_open = False
+    part = _parts(state, plan, slots, ratios, as_of, parts)
     for k in range(len(slots)):
         slot = slots[k]
         if slot < 0 or cells[slot, FAILURES] == 0.0:
@@ -212,16 +234,15 @@ def _answer(state, plan, slots, ratios, known, outcome, as_of, values, floats, v
         if not opened and times[slot, OPENED] != NONE:
             continue
         weight = proof(cells, slot, MAIN) * fading(plan.floats, times, slot, as_of)
-        honest = expected(cells, slot, ratios[k, FAILING], ratios[k, STRANGE])
-        odds = share(cells, slot, honest, known, outcome, plan.floats[HIT_RATE])
-        odds *= 1.0 if opened else weight / (1.0 + weight)
         any_open |= opened
-        likely, most = max(likely, odds), max(most, weight)
-        rank = weight if not opened else 1e6 * (1.0 + odds)
+        most = max(most, weight)
+        rank = weight if not opened else 1e6 * (1.0 + parts[k])
         if rank >= best:
             lead, best = k, rank
+    likely = odds_of(part, known, outcome, ratios[0, FAILING], plan.floats[HIT_RATE])
+    likely *= 1.0 if any_open else most / (1.0 + most)
     valid[:, i] = 1
-    values[IN_CAMPAIGN, i] = 1 if any_open and not known else 0
+    values[IN_CAMPAIGN, i] = 1 if any_open and not known and part >= LEAST_PART else 0
     values[KNOWN, i] = 1 if known else 0
     floats[PROBABILITY, i] = likely
     floats[LOG_E, i] = math.log(most) if most > 1e-13 else NEVER
@@ -265,8 +286,11 @@ def _test(state, plan, slot, failed, known, ratio, odds, as_of, budget):
 
 @njit(cache=True, nogil=True)
 def _count(state, plan, slot, failed, known, nameless, account, values, valid, i):
-    """What happened in the segment since its evidence began to rise."""
+    """What happened in the segment of late, and since its evidence began to rise."""
     cells, integers = state.cells, plan.integers
+    cells[slot, RECENT_FAILURES] += 1.0 if failed and not known else 0.0
+    cells[slot, RECENT_SUCCESSES] += 0.0 if failed else 1.0
+    cells[slot, RECENT_OWN] += 1.0 if failed and known else 0.0
     if not failed:
         if cells[slot, FAILURES] > 0.0 and not known:
             cells[slot, SUCCESSES] += 1.0
@@ -363,6 +387,7 @@ def run(state, plan, values, valid, as_of, learns, masks, size, out, floats, mar
     slots = np.full(len(plan.parents), -1, np.int64)
     ratios = np.zeros((len(plan.parents), TESTS), np.float64)
     odds = np.zeros(TESTS, np.float64)
+    parts = np.zeros(len(plan.parents), np.float64)
     column = plan.integers[ACCOUNT]
     for i in range(size):
         failed, succeeded = masks[0, i] == 1, masks[1, i] == 1 and masks[0, i] != 1
@@ -381,7 +406,7 @@ def run(state, plan, values, valid, as_of, learns, masks, size, out, floats, mar
             _locate(state, plan, values, valid, i, now, trial, slots)
             _ratios(state, plan, slots, ratios)
             outcome = 1 if failed else (2 if masks[2, i] == 1 and not succeeded else 0)
-            _answer(state, plan, slots, ratios, known, outcome, now, out, floats, mark, i)
+            _answer(state, plan, slots, ratios, parts, known, outcome, now, out, floats, mark, i)
             if trial:
                 if failed:
                     note(state.tried, account, now, plan.integers[RETRY_MIN])

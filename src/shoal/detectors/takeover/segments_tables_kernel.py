@@ -4,9 +4,9 @@
 All of it has a fixed size. Recent pairs lie in buckets of eight words (31 bits of the pair's hash and the minute in
 which it was last seen): a pair is found where it was seen within its time to live, and a new one takes the place of the
 bucket's oldest. Rows of segments lie in buckets of eight too, where a new segment takes the place of the lightest one
-that is no open campaign. What is pushed out while it still counted is counted. The sketch is a HyperLogLog (Flajolet
-et al., AofA 2007) of 128 registers with linear counting below 2.5 times that: its standard error is 9 %, less when
-small. Nothing here depends on how a stream was cut.
+that is neither an open campaign nor just seen. What is pushed out while it still counted is counted. The sketch is a
+HyperLogLog (Flajolet et al., AofA 2007) of 128 registers with linear counting below 2.5 times that: its standard error
+is 9 %, less when small. Nothing here depends on how a stream was cut.
 """
 
 from __future__ import annotations
@@ -94,14 +94,15 @@ def _weight(cells, times, slot, as_of, half_life_us):
 def take_segment(ids, cells, times, registers, key, as_of, half_life_us):
     """A new row for a segment that has none, and the weight of the one that went for it (0: the row was free).
 
-    Where all eight rows of the bucket are open campaigns the answer is (-1, 0)."""
+    Rows of open campaigns stay, and those seen at this very moment (the row at hand may have others in the bucket);
+    where that leaves none the answer is (-1, 0)."""
     start = (key & ((len(ids) - 1) // WAYS - 1)) * WAYS
     place, least = -1, math.inf
     for slot in range(start, start + WAYS):
         if ids[slot] == 0:
             place, least = slot, 0.0
             break
-        if times[slot, OPENED] != NONE:
+        if times[slot, OPENED] != NONE or times[slot, AT_SEEN] >= as_of:
             continue
         weight = _weight(cells, times, slot, as_of, half_life_us)
         if weight < least:
