@@ -63,7 +63,9 @@ class SequenceSurprise(Signal):
     ) -> None:
         """Raises `InvalidInput` with all problems of the settings."""
         said = checked(definition, type(self).settings, layout, powers=("history", "shared_cells"))
-        full = SignalDefinition(definition.id, definition.kind, said, definition.description, definition.origin)
+        full = SignalDefinition(
+            definition.id, definition.kind, said, definition.version, definition.description, definition.origin
+        )
         super().__init__(full, layout, identity, lists)
         whole = {name: int(str(said[name])) for name, one in type(self).settings.items() if one.kind == "integer"}
         tokens = columns_of(said["token"], layout)
