@@ -40,6 +40,9 @@ ATTACKS = """
   - {id: again, kind: reupload, start_day: 0.5, days: 0.5, contents: 3, again: 5, altered: 0, report_rate: 0.2}
   - {id: locker, kind: destruction, start_day: 0.5, days: 1, victims: 6, files: 80}
   - {id: phish, kind: phishing, start_day: 0.5, days: 1, owners: 4, report_rate: 0.2}
+  - {id: found, kind: lateral_movement, start_day: 0.5, days: 1, footholds: 2, passes_challenge: 1}
+  - {id: let-in, kind: lateral_movement, start_day: 0.5, days: 1, way: apps, passes_challenge: 1}
+  - {id: lures, kind: lateral_movement, start_day: 0.5, days: 1, way: sharing, passes_challenge: 1}
 """
 
 
@@ -436,3 +439,39 @@ def test_new_attacks_are_the_same_whoever_stands_beside_them(world):
     left = pl.from_arrow(fewer.truth).filter(pl.col("attack").is_in(ids)).select(columns).sort("event_id")
     right = world[0].filter(pl.col("attack").is_in(ids)).select(columns).sort("event_id")
     assert left.equals(right)
+
+
+def test_lateral_movement_stays_in_one_organisation_and_goes_on_from_the_first(world):
+    for attack in ("found", "let-in", "lures"):
+        chains = of(world, attack).filter(pl.col("account").is_not_null())
+        orgs = chains.filter(pl.col("org").is_not_null()).group_by("org").agg(pl.col("account").n_unique())
+        assert orgs.height >= 1
+        assert orgs["account"].min() >= 2, "a chain has a second account"
+        assert chains["org"].null_count() == 0
+
+
+def test_ways_of_lateral_movement(world):
+    entered = of(world, "found", "login.succeeded")
+    by_device = entered.group_by("device").agg(pl.col("account").n_unique())
+    assert by_device["account"].max() >= 2, "found passwords are tried from the device of the first account"
+    apps = of(world, "let-in", "app.authorized")
+    assert apps["app"].n_unique() <= 3, "one application a chain"
+    reads = of(world, "let-in", "file.downloaded").filter(pl.col("app").is_not_null())
+    assert reads["device"].null_count() == reads.height
+    assert set(reads["account"]) <= set(apps["account"])
+    lures = of(world, "lures", "folder.shared").sort("time")
+    assert not lures["external"].any()
+    lured = of(world, "lures", "login.succeeded").select("account", pl.col("time").alias("entered"))
+    sent = lures.filter(pl.col("permission") == "view").select(pl.col("recipient").alias("account"), "time")
+    sent = sent.join(lured, on="account")
+    assert sent.height > 0
+    assert (sent.group_by("account").agg((pl.col("time") < pl.col("entered")).any())["time"]).all()
+
+
+def test_a_door_that_stays_shut_ends_the_chain():
+    part = alone("kind: lateral_movement, footholds: 6, passes_challenge: 0, way: sharing")
+    entered = part.filter(pl.col("type") == "login.succeeded", pl.col("harmful"))
+    shut = set(part.filter(pl.col("type") == "login.failed")["account"]) - set(entered["account"])
+    assert shut
+    reached = part.filter(pl.col("type") == "folder.shared", pl.col("harmful"))
+    assert set(reached["actor"]) <= set(entered["account"])

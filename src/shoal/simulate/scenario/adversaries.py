@@ -315,6 +315,30 @@ class Reupload(Adversary):
     varied_names: float = fraction(0.2, _VARIED)
 
 
+@dataclass(frozen=True)
+class LateralMovement(Adversary):
+    """From one hijacked account of an organisation to its colleagues', by found passwords, applications or shares."""
+
+    footholds: int = knob(3, "accounts from which a chain starts, each in another organisation", 1, 100_000)
+    hops: float = knob(4.0, "mean further accounts of each chain, one at least", 1, 1000)
+    way: str = knob(
+        "credentials",
+        "how he goes on: `credentials` found in files, `apps` that colleagues let in, `sharing` of folders as a lure",
+        choices=("credentials", "apps", "sharing"),
+    )
+    hop_h: float = knob(3.0, "mean hours between two accounts", 0, 10_000)
+    reuse: float = fraction(0.8, "odds that the next account is entered from the device and address of the first")
+    near: str = knob("country", _NEAR, choices=NEAR)
+    origin: str = knob("vpn", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+    failures: float = knob(0.3, "mean failed logins before each entry", 0, 100)
+    passes_challenge: float = fraction(0.8, "odds to pass a challenge")
+    files: float = knob(60.0, "median number of files read in each account", 1, 100_000)
+    others: float = fraction(0.4, "share of these files that belong to colleagues")
+    pause_s: float = knob(8.0, "mean seconds between two files", 0.05, 86_400)
+    recovers_h: float = knob(60.0, "mean hours until an owner takes the account back, or revokes the app", 0.1, 24_000)
+
+
 ADVERSARIES: dict[str, type[Adversary]] = {
     "credential_stuffing": Stuffing,
     "password_spraying": Spraying,
@@ -333,4 +357,5 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "invite_spam": InviteSpam,
     "report_brigading": ReportBrigading,
     "reupload": Reupload,
+    "lateral_movement": LateralMovement,
 }
