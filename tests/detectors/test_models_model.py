@@ -121,6 +121,12 @@ def test_one_call_says_the_same(model: Model) -> None:
         assert level.tolist() == model.level(raw).tolist()
 
 
+def test_warming_up_changes_nothing(model: Model) -> None:
+    before = model.raw(rows(9)).tolist()
+    model.warm()
+    assert model.raw(rows(9)).tolist() == before
+
+
 def test_levels_count_the_thresholds_and_an_absent_one_is_skipped(model: Model) -> None:
     assert model.level([-9.0, -1e-12, 0.0, 1.9, 2.0, 50.0]).tolist() == [0, 0, 1, 1, 3, 3]
 

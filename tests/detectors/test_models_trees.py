@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from oracles import trees_oracle
 from shoal.detectors.models.contributions import Paths, contributions
-from shoal.detectors.models.text import MAX_BYTES, MAX_LEAVES, MAX_PROBLEMS
+from shoal.detectors.models.text import MAX_BYTES, MAX_LEAVES, MAX_PROBLEMS, MAX_TOTAL
 from shoal.detectors.models.trees import Trees
 from shoal.errors import InvalidInput, ShoalError, Unsupported, Where
 
@@ -345,6 +345,28 @@ def test_a_chain_too_deep() -> None:
     text += "\n".join(f"{key}={' '.join(map(str, numbers))}" for key, numbers in chain.items()) + "\n\nend of trees\n"
     with pytest.raises(InvalidInput, match=r"139 steps deep.*max_depth.*model\.trees_depth"):
         Trees.read(text.encode(), HERE)
+
+
+def test_too_much_in_all() -> None:
+    """Limits over all trees: leaves, and different thresholds of one input."""
+    head, n = SMALL[: SMALL.index("Tree=0")], MAX_LEAVES
+    level = {
+        "num_leaves": [n],
+        "split_feature": [0] * (n - 1),
+        "decision_type": [2] * (n - 1),
+        "left_child": [2 * i + 1 if 2 * i + 1 < n - 1 else ~(2 * i + 1 - (n - 1)) for i in range(n - 1)],
+        "right_child": [2 * i + 2 if 2 * i + 2 < n - 1 else ~(2 * i + 2 - (n - 1)) for i in range(n - 1)],
+        "leaf_value": [0.5] * n,
+        "leaf_count": [1] * n,
+    }
+    body = "\n".join(f"{key}={' '.join(map(str, numbers))}" for key, numbers in level.items())
+    trees = []
+    for number in range(MAX_TOTAL // n + 1):
+        cuts = " ".join(str(number * n + i) for i in range(n - 1))
+        trees.append(f"Tree={number}\n{body}\nthreshold={cuts}\n\n")
+    with pytest.raises(InvalidInput) as caught:
+        Trees.read((head + "".join(trees) + "end of trees\n").encode(), HERE)
+    assert [problem.slug for problem in caught.value.problems] == ["model.trees_leaves", "model.trees_cuts"]
 
 
 def test_problems_are_collected_and_end_somewhere() -> None:
