@@ -166,3 +166,18 @@ def judge(
     score(x, nodes, values, roots, depths, order, slots, starts, cuts, raw)
     calibrate(raw, points, chances, score_out)
     grade(raw, thresholds, level)
+
+
+@njit(cache=True, nogil=True)
+def gather(values, floats, valid, at, is_float, rows, out):
+    """Rows of a frame: `out` float64 [n, d] from `values` int64 [columns, capacity] and its float64 view."""
+    for i in range(len(at)):
+        column = at[i]
+        for j in range(len(rows)):
+            row = rows[j]
+            if not valid[column, row]:
+                out[j, i] = np.nan
+            elif is_float[i]:
+                out[j, i] = floats[column, row]
+            else:
+                out[j, i] = values[column, row]
