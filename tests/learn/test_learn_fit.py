@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -275,6 +277,13 @@ def test_labels_that_stop_coming_are_a_broken_calibration(fresh: World, fitted: 
     assert report.notes == ["matured rows are of one class: what the levels catch is unknown"]
 
 
+def test_the_page_is_true() -> None:
+    page = Path(__file__).parents[2] / "docs" / "learning.md"
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted > 15
+    assert not found.failed
+
+
 def test_the_stability_index_by_hand() -> None:
     assert stability_index([0.5, 0.5], [0.9, 0.1]) == pytest.approx(0.4 * np.log(0.9 / 0.5) - 0.4 * np.log(0.1 / 0.5))
     with pytest.raises(ValueError):
@@ -322,6 +331,12 @@ def test_what_cannot_be_fitted(world: World, change: Any, slugs: set[str]) -> No
     with pytest.raises(InvalidInput) as caught:
         fitted_on(change(world))
     assert {one.slug for one in caught.value.problems} >= slugs
+
+
+def test_a_time_of_making_without_a_zone(world: World) -> None:
+    for made_at in ("", "yesterday", "2026-03-01T00:00:00"):
+        with pytest.raises(InvalidInput, match=r"fit\.made_at"):
+            fit(world.frame, world.labels, until_us=world.end_us, made_at=made_at)
 
 
 def test_a_label_of_an_unknown_account_harms_nothing(world: World, fitted: Fitted) -> None:

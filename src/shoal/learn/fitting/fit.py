@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -71,15 +72,15 @@ def fit(
     made_at: str,
     settings: FitSettings | None = None,
 ) -> Fitted:
-    """Fit the detector of `frame.definition` to labels known by `until_us` (µs UTC). `made_at`: RFC 3339.
+    """Fit the detector of `frame.definition` to labels known by `until_us` (µs UTC). `made_at`: ISO 8601 with a zone.
 
     Raises `InvalidInput` with all problems: `fit.too_few_rows`, `fit.one_class`, `fit.too_few_positives`,
-    `fit.too_few_honest`, `fit.constant`, `fit.positives_in_time`, and as `read_targets`, `split_frame`,
+    `fit.too_few_honest`, `fit.constant`, `fit.made_at`, `fit.positives_in_time`, and as `read_targets`, `split_frame`,
     `fit_levels`. Seconds for 10,000 rows, a minute for a million.
     """
     settings = settings or FitSettings()
     targets = read_targets(frame, labels, until_us, maturity_us=settings.maturity_us, lead_us=settings.lead_us)
-    _refuse(frame, targets)
+    _refuse(frame, targets, made_at)
     notes = [] if not frame.infinite else [f"infinite values read as unknown: {dict(frame.infinite)}"]
     split, judged_by = _split(frame, targets, settings, notes)
     part, rates = sample_honest(frame, targets, split["fit"], settings)
@@ -176,7 +177,7 @@ def _finish(
     return Fitted(files, model, evaluation, card, tuple(notes), targets, split)
 
 
-def _refuse(frame: TrainingFrame, targets: Targets) -> None:
+def _refuse(frame: TrainingFrame, targets: Targets, made_at: str) -> None:
     rows = targets.usable
     positive = targets.positive & rows
     subjects = len(np.unique(frame.subjects[rows]))
@@ -196,6 +197,12 @@ def _refuse(frame: TrainingFrame, targets: Targets) -> None:
     if rows.any() and (not positive.any() or positive[rows].all()):
         which = "no row is positive" if not positive.any() else "every row is positive"
         problems.insert(0, Problem("fit.one_class", f"{frame.definition.id!r}: {which}", hint=hint))
+    try:
+        zoned = datetime.fromisoformat(made_at).tzinfo is not None
+    except ValueError:
+        zoned = False
+    if not zoned:
+        problems.append(Problem("fit.made_at", f"{made_at!r} is no time", allowed="ISO 8601 with a time zone"))
     x = frame.x[rows]
     if len(x) and not any(_varies(column) for column in x.T):
         problems.append(Problem("fit.constant", f"{frame.definition.id!r}: no input ever changes"))
