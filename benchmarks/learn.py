@@ -136,8 +136,8 @@ def resampled(found: Fitted, fresh: World, accounts: int, draws: int, figures: F
 
 def unreported(seed: int, accounts: int, figures: Figures) -> None:
     """Four in ten are ever reported: scores against the truth without and with the correction."""
-    world = make_world(seed, accounts=accounts, hijacked=0.08, reported=0.4)
-    fresh = make_world(seed + 5000, accounts=accounts, hijacked=0.08, prefix="f")
+    world = make_world(seed, accounts=accounts, hijacked=0.12, reported=0.4)
+    fresh = make_world(seed + 5000, accounts=accounts, hijacked=0.12, prefix="f")
     for name, more in (
         ("pu_plain", {}),
         ("pu_corrected", {"unlabelled": "weighted"}),
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=0, help="default 30; quick 5")
     options = parser.parse_args()
     seeds = options.seeds or (5 if options.quick else 30)
-    accounts, many = (3000, 10_000) if options.quick else (4000, 40_000)
+    accounts, many = (3000, 10_000) if options.quick else (4000, 20_000)
     figures, rows = Figures(), list[pa.Table]()
     fresh = make_world(9_999, accounts=many, prefix="fresh")
     found = [judge(seed, accounts, fresh, figures, rows) for seed in range(seeds)]

@@ -40,7 +40,7 @@ from shoal.learn.fitting.settings import (
 )
 from shoal.learn.fitting.split import ROLES, Part, Split, abusive_rows, split_frame
 from shoal.learn.fitting.trees import Grown, Sample, grow
-from shoal.learn.fitting.unlabelled import LabelShare, correct, estimate_label_share, weigh_unlabelled
+from shoal.learn.fitting.unlabelled import LEAST_ACCOUNTS, LabelShare, correct, estimate_label_share, weigh_unlabelled
 from shoal.learn.frame import Bools, Floats, TrainingFrame
 from shoal.learn.targets import Targets, read_targets
 
@@ -273,19 +273,10 @@ def _grow(
     grown = grow(sample, stop, monotone, constant, settings)
     if settings.unlabelled == "negative":
         return grown, None
+    share = _label_share(frame, targets, split, grown, settings, notes)
+    if share is None:
+        return grown, None
     labelled = _labelled_chance(frame, targets, split["calibrate"], grown)
-    if settings.label_share is not None:
-        share = LabelShare(settings.label_share, 0)
-    else:
-        rows = np.concatenate([split["stop"].rows, split["calibrate"].rows])
-        weight = np.concatenate([split["stop"].weight, split["calibrate"].weight])
-        open_ = targets.positive[rows] | targets.presumed[rows]
-        raw = _trees(frame, grown).raw(np.ascontiguousarray(frame.x[rows[open_]]))
-        share = estimate_label_share(raw, targets.positive[rows[open_]], weight[open_])
-    notes.append(
-        f"corrected for abuse without a label: {share.share:.1%} of abusive rows are taken to be labelled "
-        + (f"(estimated from {share.rows:,} rows)" if share.rows else "(as given)")
-    )
 
     def split_weights(one: Sample, rows: Any) -> Sample:
         return weigh_unlabelled(one, targets.presumed[rows], labelled(one.x), share.share)
@@ -294,6 +285,32 @@ def _grow(
     if stop is not None:
         stop = split_weights(stop, split["stop"].rows)
     return grow(sample, stop, monotone, constant, settings), share
+
+
+def _label_share(
+    frame: TrainingFrame, targets: Targets, split: Split, grown: Grown, settings: FitSettings, notes: list[str]
+) -> LabelShare | None:
+    """The share of abusive rows that are labelled, as given or estimated; None where neither can be."""
+    if settings.label_share is not None:
+        notes.append(f"corrected for abuse without a label: {settings.label_share:.1%} is labelled, as given")
+        return LabelShare(settings.label_share, 0)
+    rows = np.concatenate([split["stop"].rows, split["calibrate"].rows])
+    weight = np.concatenate([split["stop"].weight, split["calibrate"].weight])
+    known = len(np.unique(frame.groups[rows[targets.positive[rows]]]))
+    if known < LEAST_ACCOUNTS:
+        notes.append(
+            f"not corrected for abuse without a label: {known} labelled accounts held out are too few to estimate its "
+            f"share ({LEAST_ACCOUNTS} are needed); give label_share"
+        )
+        return None
+    maybe = targets.positive[rows] | targets.presumed[rows]
+    raw = _trees(frame, grown).raw(np.ascontiguousarray(frame.x[rows[maybe]]))
+    share = estimate_label_share(raw, targets.positive[rows[maybe]], weight[maybe])
+    notes.append(
+        f"corrected for abuse without a label: {share.share:.1%} is taken to be labelled, estimated from "
+        f"{share.rows:,} labelled rows at the top of the list"
+    )
+    return share
 
 
 def _trees(frame: TrainingFrame, grown: Grown) -> Trees:
