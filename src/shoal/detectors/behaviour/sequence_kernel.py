@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numba import njit
 
 from shoal.detectors.behaviour.keys_kernel import find, key_of, take
-from shoal.detectors.behaviour.peers_kernel import Peers, group_of, note
+from shoal.detectors.behaviour.peers_kernel import group_of, note
 from shoal.detectors.behaviour.tails_kernel import BINS, STEPS, bin_of, steps_due, tail, weight_of
 from shoal.features.kernel.access_kernel import mix
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import orjson
 
+from shoal.detectors.models.model import read_folder
 from shoal.errors import InvalidInput
-from shoal.learn.evaluation.card import Card
-from shoal.learn.evaluation.card import encode as encode_card
+from shoal.learn.evaluation.card import Card, decode
 from shoal.learn.fitting.fit import fit
 from shoal.learn.fitting.settings import FitSettings
 from shoal.runtime.home import Home
+from shoal.runtime.learning.folder import write_model_folder
 from shoal.runtime.learning.frames import gather
 from shoal.runtime.run import Progress
 
@@ -28,10 +29,12 @@ _RECEIVED = b'"received":"'
 
 @dataclass(frozen=True)
 class FirstDays:
-    """`models`: files by detector; `cards`: what each was measured to do; `notes`: what was not fitted, and why."""
+    """`models`: files by detector; `cards`: what each was measured to do; `position`: the record behind which they
+    decide; `notes`: what was not fitted, and why."""
 
     models: Mapping[str, Mapping[str, bytes]]
     cards: Mapping[str, Card]
+    position: int = 0
     notes: Sequence[str] = field(default_factory=tuple)
 
 
@@ -108,10 +111,13 @@ def learn_from(home: Home, folder: Path, until_us: int, progress: Progress) -> F
             notes.append(f"{name} was not fitted: {error.problems[0].message}")
             continue
         models[name], cards[name] = found.files, found.card
-        place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
-        for file, data in found.files.items():
-            (place / file).write_bytes(data)
-        (place / "card.json").write_bytes(encode_card(found.card))
+        write_model_folder(folder / name, found.files, found.card)
         notes += [f"{name}: {note}" for note in found.notes]
-    return FirstDays(models, cards, notes)
+    return FirstDays(models, cards, notes=notes)
+
+
+def read_back(folder: Path, names: Sequence[str], position: int) -> FirstDays:
+    """The models that `learn_from` wrote."""
+    models = {name: read_folder(folder / name) for name in names}
+    cards = {name: decode((folder / name / "card.json").read_bytes()) for name in names}
+    return FirstDays(models, cards, position)
