@@ -86,9 +86,7 @@ class EntityBaseline(Signal):
             np.zeros(many),
         )  # fmt: skip
         limits = np.array([float(str(said["young"])), float(str(said["apart"])) * (len(traits) + 1)])
-        self._peers = Peers(
-            np.zeros(1, np.int64), np.zeros((groups, cells)), np.zeros(groups), np.zeros(cells), limits
-        )
+        self._peers = Peers(np.zeros(1, np.int64), np.zeros((groups, cells)), np.zeros(groups), np.zeros(cells), limits)
 
     @classmethod
     def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:

@@ -70,8 +70,15 @@ class SequenceSurprise(Signal):
         sketch, groups = len(tokens) * CELLS + DAY_PARTS, whole["groups"]
         limits = [micros_of(said["gap"]), micros_of(said["half_life"])]
         limits += [whole[name] for name in ("keys", "longest", "recent", "shared_memory")]
-        self._plan = K.Plan(columns_of(said["key"], layout), tokens, np.array(limits, np.int64), np.zeros((2, K.LONGEST)))
-        columns = {"wholes": ("i8", K.WHOLES), "highest": ("f8", 0), "evidence": ("f8", 0), "ring": ("f4", 2 * whole["recent"])}
+        self._plan = K.Plan(
+            columns_of(said["key"], layout), tokens, np.array(limits, np.int64), np.zeros((2, K.LONGEST))
+        )
+        columns = {
+            "wholes": ("i8", K.WHOLES),
+            "highest": ("f8", 0),
+            "evidence": ("f8", 0),
+            "ring": ("f4", 2 * whole["recent"]),
+        }
         columns |= {"history": ("u2", whole["history"]), "cells": ("u2", sketch)}
         self._rows = KeyedRows(whole["keys"], columns, identity.id_of("behaviour.keys"))
         self._rows.reserve(1)  # so that a row to read stands there from the first event on

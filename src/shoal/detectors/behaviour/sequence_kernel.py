@@ -47,7 +47,7 @@ REGROUP = 16
 KEPT, MOST_EVIDENCE = 0.98, 8.0
 """What is kept of the evidence from event to event, and its bound in nats: an account whose habits tell nothing is judged
 as its peers are, within a bounded number of bits of the better of the two (Herbster and Warmuth 1998)."""
-LOW, WIDTH = -4.0, 0.125
+LOW, WIDTH = -4.0625, 0.125
 SHARED_MOST = np.uint32(2**31)
 
 

@@ -36,7 +36,9 @@ def checked(
     for name in powers:
         value = out[name]
         if isinstance(value, int) and value > 0 and value & (value - 1):
-            problems.append(Problem("signal.setting", f"{name} is {value}", definition.origin.at(name), "a power of two"))
+            problems.append(
+                Problem("signal.setting", f"{name} is {value}", definition.origin.at(name), "a power of two")
+            )
     if problems:
         raise InvalidInput(problems)
     return out
@@ -67,7 +69,9 @@ def _problems(
             return bad(few)
         unknown = [one for one in value if one not in layout.index]
         return [
-            Problem("signal.unknown_column", f"{name}: no column {one!r}", where, nearest=nearest_name(one, layout.names))
+            Problem(
+                "signal.unknown_column", f"{name}: no column {one!r}", where, nearest=nearest_name(one, layout.names)
+            )
             for one in unknown
         ]
     return [] if isinstance(value, str) else bad("a condition")
