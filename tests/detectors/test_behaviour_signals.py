@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from oracles.behaviour_oracle import PlainBaseline, PlainSequence
-from oracles.behaviour_streams import DAY, HOUR, US, as_floats, event, feed, make, plain_rows, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracles.behaviour_oracle import PlainBaseline, PlainSequence
+from oracles.behaviour_streams import DAY, HOUR, US, as_floats, event, feed, make, plain_rows, streams
 from shoal.detectors.behaviour import EntityBaseline, SequenceSurprise
 from shoal.detectors.signal_kinds import KINDS
 from shoal.errors import Corrupt, InvalidInput

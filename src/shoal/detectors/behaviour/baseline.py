@@ -38,7 +38,7 @@ OUTPUTS = {
 
 
 class EntityBaseline(Signal):
-    """See the module and docs/behaviour.md. Null where the key is null; but `observed`, null while no window is open."""
+    """See the module and docs/behaviour.md. Null where the key is null; all but `observed` while no window is open."""
 
     kind: ClassVar[str] = "entity_baseline"
     settings: ClassVar[Mapping[str, Setting]] = {
@@ -89,7 +89,7 @@ class EntityBaseline(Signal):
         self._peers = Peers(np.zeros(1, np.int64), np.zeros((groups, cells)), np.zeros(groups), np.zeros(cells), limits)
 
     @classmethod
-    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:
+    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:  # noqa: ARG003
         """Six columns; see `OUTPUTS`."""
         return OUTPUTS
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from numba import njit
 
 from shoal.detectors.behaviour.keys_kernel import find, key_of, take
-from shoal.detectors.behaviour.peers_kernel import HOUR_US, Peers, group_of, note
+from shoal.detectors.behaviour.peers_kernel import HOUR_US, group_of, note
 from shoal.detectors.behaviour.tails_kernel import (
     BINS,
     STEPS,

@@ -65,7 +65,7 @@ class KeyedRows:
         used = int(head[USED])
         if not 0 <= used <= self.most or int(head[SEED]) != int(self.keys.head[SEED]):
             raise Corrupt("behaviour: the snapshot's rows do not fit the settings or the identity")
-        if not 0 <= int(head[2]) or not 0 <= int(head[1]) < max(self.most, 1):
+        if not int(head[2]) >= 0 or not 0 <= int(head[1]) < max(self.most, 1):
             raise Corrupt("behaviour: the snapshot's head is out of range")
         ids = expect(arrays, "ids", np.dtype("i8"), (used,))
         if len(np.unique(ids)) != used:

@@ -93,7 +93,7 @@ class SequenceSurprise(Signal):
         )
 
     @classmethod
-    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:
+    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:  # noqa: ARG003
         """Six columns; see `OUTPUTS`."""
         return OUTPUTS
 

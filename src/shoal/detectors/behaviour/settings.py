@@ -1,4 +1,4 @@
-"""What a signal of this package is told: its settings checked against their kinds and the layout, all problems together.
+"""What a signal of this package is told: settings checked against their kinds and the layout, all problems together.
 
 A pack's reader checks settings too; a signal made from Python has no reader before it. Holds nothing.
 """
