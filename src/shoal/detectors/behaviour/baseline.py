@@ -61,7 +61,9 @@ class EntityBaseline(Signal):
     ) -> None:
         """Raises `InvalidInput` with all problems of the settings."""
         said = checked(definition, type(self).settings, layout)
-        full = SignalDefinition(definition.id, definition.kind, said, definition.description, definition.origin)
+        full = SignalDefinition(
+            definition.id, definition.kind, said, definition.version, definition.description, definition.origin
+        )
         super().__init__(full, layout, identity, lists)
         amount, traits = names_of(said["amount"]), columns_of(said["traits"], layout)
         kind = layout.kind(amount[0]) if amount else Kind.INT
