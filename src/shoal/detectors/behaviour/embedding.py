@@ -1,7 +1,8 @@
 """An embedding of what accounts do: SVD of their event n-grams, and peer groups by it. Fitted offline, used by row.
 
 `NgramEmbedding` learns directions in which the n-grams of accounts differ (latent semantic analysis, Deerwester et al.,
-JASIS 1990) and gives each account a vector of unit length; a running account costs one short addition an event. `PeerGroups` are k-means centres of such vectors. Both are frozen, made of plain arrays that can be stored without
+JASIS 1990) and gives each account a vector of unit length; a running account costs one short addition an event.
+`PeerGroups` are k-means centres of such vectors. Both are frozen, made of plain arrays that can be stored without
 pickle, and serve as inputs of models and as groups of peers. Knows ids (`events.identity`) and arrays, no event type.
 """
 
@@ -184,8 +185,9 @@ def _unit(vectors: Floats) -> Floats:
 
 
 def _floats(matrix: object) -> TypeGuard[Floats]:
-    right = isinstance(matrix, np.ndarray) and matrix.dtype == np.float64 and matrix.ndim == 2 and matrix.size > 0
-    return right and bool(np.isfinite(matrix).all())
+    if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float64 or matrix.ndim != 2 or not matrix.size:
+        return False
+    return bool(np.isfinite(matrix).all())
 
 
 def _unfit(accounts: Ints, tokens: Ints) -> list[Problem]:
