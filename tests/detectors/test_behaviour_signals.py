@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from oracles.behaviour_oracle import PlainBaseline, PlainSequence
-from oracles.behaviour_streams import DAY, HOUR, US, as_floats, event, feed, make, plain_rows, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracles.behaviour_oracle import PlainBaseline, PlainSequence
+from oracles.behaviour_streams import DAY, HOUR, US, as_floats, event, feed, make, plain_rows, streams
 from shoal.detectors.behaviour import EntityBaseline, SequenceSurprise
 from shoal.detectors.signal_kinds import KINDS
 from shoal.errors import Corrupt, InvalidInput
@@ -35,7 +35,7 @@ def same(got: np.ndarray, expected: np.ndarray) -> None:
     ],
 )  # fmt: skip
 @given(rows=streams())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_baseline_is_its_plain_twin(said, plain, rows):
     signal = make(EntityBaseline, **{"traits": ("type", "client"), "window": 1800.0, "half_life": 86_400.0, **said})
     twin = PlainBaseline(**{"window": 1800 * US, "half_life": DAY, "traits": ("type", "client"), **plain})
@@ -52,7 +52,7 @@ def test_baseline_is_its_plain_twin(said, plain, rows):
     ],
 )  # fmt: skip
 @given(rows=streams())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_sequence_is_its_plain_twin(said, plain, rows):
     common = {"token": ("type",), "gap": 1800.0, "half_life": 86_400.0, "shared_memory": 1000, **SMALL}
     signal = make(SequenceSurprise, **{**common, **said})
@@ -69,13 +69,22 @@ def long_stream(seed: int, accounts: int = 40, events: int = 3000) -> list[dict]
         who = int(rng.zipf(1.5)) % accounts
         kind = kinds[(who + int(rng.integers(0, 2))) % 4]
         late = bool(rng.random() < 0.02)
-        rows.append(event(f"a{who}", now, kind, client=["web", "api"][who % 2], late=late, size_bytes=int(rng.zipf(1.3))))
+        rows.append(
+            event(f"a{who}", now, kind, client=["web", "api"][who % 2], late=late, size_bytes=int(rng.zipf(1.3)))
+        )
     return rows
 
 
 def test_long_streams_are_the_twins_too_with_groups_and_driven_out_keys():
     rows = long_stream(1, events=1500)
-    said = {"window": 3600.0, "half_life": 86_400.0, "traits": ("type", "client"), "young": 10, "apart": 0.1, "groups": 4}
+    said = {
+        "window": 3600.0,
+        "half_life": 86_400.0,
+        "traits": ("type", "client"),
+        "young": 10,
+        "apart": 0.1,
+        "groups": 4,
+    }
     signal = make(EntityBaseline, **said, keys=16)
     twin = PlainBaseline(window=HOUR, half_life=DAY, traits=("type", "client"), young=10, apart=0.1, groups=4, keys=16)
     same(feed(signal, rows), as_floats([twin.step(row) for row in plain_rows(rows, downloads)]))
@@ -92,7 +101,7 @@ KIND_SETTINGS = [(EntityBaseline, {"keys": 32}), (SequenceSurprise, {"keys": 32,
 
 @pytest.mark.parametrize(("kind", "said"), KIND_SETTINGS)
 @given(rows=streams(), cuts=st.lists(st.integers(1, 300), max_size=8), single=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_cut_into_batches_changes_no_bit(kind, said, rows, cuts, single):
     said = {**said, "traits": ("type",)} if kind is EntityBaseline else {**said, "token": ("type",)}
     whole, parts = make(kind, **said), make(kind, **said)
@@ -142,7 +151,11 @@ SETTINGS = [
     (EntityBaseline, {"season": "moon"}, "season is 'moon'; allowed: none, day, week, hour_of_week"),
     (EntityBaseline, {"key": ()}, "key is (); allowed: 1 to 8 columns"),
     (EntityBaseline, {"key": ("acount",)}, "key: no column 'acount'; did you mean 'account'?"),
-    (EntityBaseline, {"amount": ("type",), "traits": ()}, "amount: 'type' is TEXT; allowed: a column of kind INT or FLOAT"),
+    (
+        EntityBaseline,
+        {"amount": ("type",), "traits": ()},
+        "amount: 'type' is TEXT; allowed: a column of kind INT or FLOAT",
+    ),
     (EntityBaseline, {"amount": "size_bytes"}, "amount is 'size_bytes'; allowed: a list of columns"),
     (EntityBaseline, {"count": 3, "traits": ()}, "count is 3; allowed: a condition"),
     (EntityBaseline, {"count": "typ = 'x'", "traits": ()}, "typ"),
@@ -202,5 +215,11 @@ def test_kinds_are_registered_and_say_what_they_read():
         assert KINDS[name] is kind
         assert list(kind.outputs({})) == list(kind.outputs({"key": ("org",)}))
         assert "org" in kind.reads({"key": ("org",)})
-    assert EntityBaseline.reads({"amount": ("size_bytes",)}) == {"account", "type", "client", "network_kind", "size_bytes"}
+    assert EntityBaseline.reads({"amount": ("size_bytes",)}) == {
+        "account",
+        "type",
+        "client",
+        "network_kind",
+        "size_bytes",
+    }
     assert SequenceSurprise.reads({}) == {"account", "type", "client"}

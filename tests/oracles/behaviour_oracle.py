@@ -131,17 +131,18 @@ def tail(own: list[tuple[float, float]], everyone: list[tuple[float, float]], x:
         for value, weight in pairs:
             hist[bin_of(value, low, width)] += weight
         above, mass = sum(hist[at:]), sum(hist)
-        used = [k for k in range(128) if hist[k] > 0]
-        if above > 0 or not used:
+        used = [k for k in range(128) if hist[k] > 1e-6]
+        if above > 1e-6 or not used:
             return above, 1.0, mass
         top, k, seen = used[-1], used[-1], 0.0
+        below = sum(hist[: top + 1])
         while True:
             seen += hist[k]
-            if seen >= 0.05 * mass or k == 0:
+            if seen >= 0.05 * below or k == 0:
                 break
             k -= 1
         excess = sum(hist[j] * (j - k + 0.5) for j in range(k, top + 1))
-        return 0.0, math.exp((top - at) / (excess / seen)), mass
+        return above, math.exp((top - at) / (excess / seen) * below / (below + 20.0)), mass
 
     above, end, mass = read(everyone)
     p_all = (above + end) / (mass + 1.0)
@@ -197,11 +198,11 @@ class PlainBaseline:
         variance = (20 * spread + aged * row["squares"]) / (20 + weight)
         deviate = normal_score((y - expected) / math.sqrt(variance * (1 + 1 / (weight + 2))), 20 + weight)
         shares = [(aged * row["parts"][k] + 8 * profile[k]) / (weight + 8) for k in range(self.parts)]
-        rare = sum(share for share in shares if share <= shares[part] * (1 + 1e-12))
+        rare = sum(share for share in shares if share <= shares[part] * (1 + 1e-9))
         rarity = -math.log10(min(max(rare, 1e-300), 1.0)) if self.parts > 1 else 0.0
         row.update(y=y, error=y - expected, deviate=deviate, rarity=rarity)
         out = []
-        for x, at, low, width in ((deviate, 4, -4, 0.125), (y, 2, 0, 0.25), (rarity, 5, 0, 0.0625)):
+        for x, at, low, width in ((deviate, 4, -4.0625, 0.125), (y, 2, 0, 0.25), (rarity, 5, 0, 0.0625)):
             own = [(one[at], w) for w, one in self.weighed(group, now)]
             everyone = [(one[at], w) for w, one in self.weighed("all", now)]
             out.append(max(tail(own, everyone, x, low, width), 1e-300))
@@ -297,7 +298,9 @@ class PlainSequence:
         found = []
         for length in range(self.longest):
             wanted = context(len(kept), length)
-            places = [p for p in range(len(kept)) if kept[p] != 0 and wanted is not None and context(p, length) == wanted]
+            places = [
+                p for p in range(len(kept)) if kept[p] != 0 and wanted is not None and context(p, length) == wanted
+            ]
             found.append((len(places), sum(kept[p] == mark for p in places)))
         return found
 
@@ -361,7 +364,7 @@ class PlainSequence:
             level: [(v, 2.0 ** (-(now - t) / self.half_life)) for v, t in self.seen[level]]
             for level in ("all", row["group"])
         }
-        p = tail(weighed[row["group"]], weighed["all"], mean_ratio, -4, 0.125)
+        p = tail(weighed[row["group"]], weighed["all"], mean_ratio, -4.0625, 0.125)
         for level in ("all", row["group"]):
             self.seen[level].append((mean_ratio, now))
         self.learn(row, token)

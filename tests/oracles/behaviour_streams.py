@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -23,9 +25,9 @@ def make(kind: type[Signal], **settings) -> Signal:
     return kind(SignalDefinition("b", kind.kind, settings), LAYOUT, IDENTITY, {})
 
 
-def event(account, as_of, type="file.downloaded", **more) -> dict:
+def event(account, as_of, kind="file.downloaded", **more) -> dict:
     """One row; `late` and `shoal` say how the writer stamped it."""
-    base = {"account": account, "org": "o", "type": type, "client": "web", "size_bytes": 10, "lat": 0.5}
+    base = {"account": account, "org": "o", "type": kind, "client": "web", "size_bytes": 10, "lat": 0.5}
     return base | {"as_of": as_of, "late": False, "shoal": 0} | more
 
 
@@ -33,7 +35,7 @@ def feed(signal: Signal, rows: list[dict], cuts=(), first: int = 0):
     """The outputs [n, 6] as floats, NaN where null; the rows cut before each place of `cuts`."""
     out = np.full((len(rows), WIDTH), np.nan)
     edges = [0, *sorted({c for c in cuts if 0 < c < len(rows)}), len(rows)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         piece = rows[start:end]
         frame = Frame.of_rows(piece, LAYOUT, IDENTITY)
         stamps = Stamps(

@@ -15,10 +15,10 @@ import numpy as np
 from shoal.detectors.behaviour import baseline_kernel as K  # noqa: N812 - a namespace of constants
 from shoal.detectors.behaviour.peers_kernel import CELLS, DAY_PARTS, Peers
 from shoal.detectors.behaviour.rows import Array, Arrays, KeyedRows, expect
-from shoal.detectors.behaviour.settings import checked, columns_of, micros_of, names_of, number_problem
+from shoal.detectors.behaviour.settings import checked, columns_of, micros_of, names_of, number_problems
 from shoal.detectors.behaviour.tails_kernel import BINS
 from shoal.detectors.signals import Output, Setting, SettingValue, Signal, SignalDefinition
-from shoal.errors import Corrupt, InvalidInput
+from shoal.errors import Corrupt, Problem
 from shoal.events.identity import Identity
 from shoal.events.schema import Flag, Kind
 from shoal.expressions.frame import Frame, Layout, Valid, Values
@@ -38,7 +38,7 @@ OUTPUTS = {
 
 
 class EntityBaseline(Signal):
-    """See the module and docs/behaviour.md. Null where the key is null; but `observed`, null while no window is open."""
+    """See the module and docs/behaviour.md. Null where the key is null; all but `observed` while no window is open."""
 
     kind: ClassVar[str] = "entity_baseline"
     settings: ClassVar[Mapping[str, Setting]] = {
@@ -60,22 +60,18 @@ class EntityBaseline(Signal):
         self, definition: SignalDefinition, layout: Layout, identity: Identity, lists: Mapping[str, ListLike]
     ) -> None:
         """Raises `InvalidInput` with all problems of the settings."""
-        said = checked(definition, type(self).settings, layout)
-        full = SignalDefinition(
-            definition.id, definition.kind, said, definition.version, definition.description, definition.origin
-        )
+        full = checked(type(self), definition, layout)
         super().__init__(full, layout, identity, lists)
+        said = full.settings
         amount, traits = names_of(said["amount"]), columns_of(said["traits"], layout)
-        kind = layout.kind(amount[0]) if amount else Kind.INT
-        if kind not in (Kind.INT, Kind.FLOAT):
-            raise InvalidInput(number_problem(definition, "amount", amount[0], kind))
+        floats = bool(amount) and layout.kind(amount[0]) is Kind.FLOAT
         parts, cells, groups = SEASONS[str(said["season"])], len(traits) * CELLS + DAY_PARTS, int(str(said["groups"]))
         weights = np.array([1.0, 1.0, float(str(said["when_weight"])) if parts > 1 else 0.0])
         most = int(str(said["keys"]))
         self._plan = K.Plan(
             columns_of(said["key"], layout),
             traits,
-            np.array([layout.index[amount[0]] if amount else -1, kind is Kind.FLOAT], np.int64),
+            np.array([layout.index[amount[0]] if amount else -1, floats], np.int64),
             np.array([micros_of(said["window"]), micros_of(said["half_life"]), most], np.int64),
             np.array([parts], np.int64),
             weights / weights.sum(),
@@ -88,12 +84,10 @@ class EntityBaseline(Signal):
             np.zeros(many),
         )  # fmt: skip
         limits = np.array([float(str(said["young"])), float(str(said["apart"])) * (len(traits) + 1)])
-        self._peers = Peers(
-            np.zeros(1, np.int64), np.zeros((groups, cells)), np.zeros(groups), np.zeros(cells), limits
-        )
+        self._peers = Peers(np.zeros(1, np.int64), np.zeros((groups, cells)), np.zeros(groups), np.zeros(cells), limits)
 
     @classmethod
-    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:
+    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:  # noqa: ARG003
         """Six columns; see `OUTPUTS`."""
         return OUTPUTS
 
@@ -102,6 +96,11 @@ class EntityBaseline(Signal):
         """The key, the traits and the column of amounts."""
         said = {name: settings.get(name, setting.default) for name, setting in cls.settings.items()}
         return frozenset(column for name in ("key", "traits", "amount") for column in names_of(said[name]))
+
+    @classmethod
+    def problems(cls, definition: SignalDefinition, columns: Mapping[str, Kind]) -> list[Problem]:
+        """A column of amounts that holds no numbers."""
+        return number_problems(definition, "amount", columns)
 
     @property
     def bytes_per_key(self) -> int:

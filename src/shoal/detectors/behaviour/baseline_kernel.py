@@ -38,7 +38,7 @@ AMOUNT, WEIGHT, LEVEL, SQUARES, SELF, AMONG, WHEN, SURPRISE, EXPECTED, LOG, DEVI
 WHOLES, FLOATS = 5, 13
 NONE = np.int64(-(2**62))
 SELF_HIST, AMOUNT_HIST, WHEN_HIST = 0, 1, 2
-LOW = (-4.0, 0.0, 0.0)
+LOW = (-4.0625, 0.0, 0.0)
 WIDTH = (0.125, 0.25, 0.0625)
 G_WEIGHT, G_SUM, G_SQUARES = 0, 1, 2
 OWN_PRIOR, PART_PRIOR, SPREAD_PRIOR, PROFILE_PRIOR, GROUP_PRIOR = 2.0, 4.0, 20.0, 8.0, 10.0
@@ -166,7 +166,7 @@ def _rarity(groups, g, own, weight, aged, part, unit):
         share = (aged * own[at] + PROFILE_PRIOR * pooled) / (aged * weight + PROFILE_PRIOR)
         if k < 0:
             here = share
-        elif share <= here:
+        elif share <= here * (1.0 + 1e-9):
             total += share
     return -math.log10(min(max(total, SMALLEST), 1.0))
 

@@ -2,7 +2,7 @@
 """Peer groups by what an account does: a sketch of its events, and sequential k-means over the sketches. Hot path.
 
 The sketch counts an account's events in hashed cells, a block of 16 for each trait (type, client, …) and one of eight
-for the time of day; all counts are halved when there are 1,024 events, so that it forgets by what was done since and not
+for the time of day; all counts are halved when there are 1,024 events, so that it forgets by what was done since, not
 by the clock. A group is a centre in the space of the square roots of the blocks' shares (Hellinger distance). An
 account goes to the nearest centre, which moves towards it (MacQueen 1967); one that is far from all founds a group
 while there is room (Hartigan's leader, 1975). So groups are a function of the journal, and are not declared by anybody.

@@ -15,10 +15,10 @@ import numpy as np
 from shoal.detectors.behaviour import sequence_kernel as K  # noqa: N812 - a namespace of constants
 from shoal.detectors.behaviour.peers_kernel import CELLS, DAY_PARTS, Peers
 from shoal.detectors.behaviour.rows import Array, Arrays, KeyedRows, expect
-from shoal.detectors.behaviour.settings import checked, columns_of, micros_of, names_of
+from shoal.detectors.behaviour.settings import checked, columns_of, micros_of, names_of, power_problems
 from shoal.detectors.behaviour.tails_kernel import BINS
 from shoal.detectors.signals import Output, Setting, SettingValue, Signal, SignalDefinition
-from shoal.errors import Corrupt
+from shoal.errors import Corrupt, Problem
 from shoal.events.identity import Identity
 from shoal.events.schema import Flag, Kind
 from shoal.expressions.frame import Frame, Layout, Valid, Values
@@ -62,18 +62,23 @@ class SequenceSurprise(Signal):
         self, definition: SignalDefinition, layout: Layout, identity: Identity, lists: Mapping[str, ListLike]
     ) -> None:
         """Raises `InvalidInput` with all problems of the settings."""
-        said = checked(definition, type(self).settings, layout, powers=("history", "shared_cells"))
-        full = SignalDefinition(
-            definition.id, definition.kind, said, definition.version, definition.description, definition.origin
-        )
+        full = checked(type(self), definition, layout)
         super().__init__(full, layout, identity, lists)
+        said = full.settings
         whole = {name: int(str(said[name])) for name, one in type(self).settings.items() if one.kind == "integer"}
         tokens = columns_of(said["token"], layout)
         sketch, groups = len(tokens) * CELLS + DAY_PARTS, whole["groups"]
         limits = [micros_of(said["gap"]), micros_of(said["half_life"])]
         limits += [whole[name] for name in ("keys", "longest", "recent", "shared_memory")]
-        self._plan = K.Plan(columns_of(said["key"], layout), tokens, np.array(limits, np.int64), np.zeros((2, K.LONGEST)))
-        columns = {"wholes": ("i8", K.WHOLES), "highest": ("f8", 0), "evidence": ("f8", 0), "ring": ("f4", 2 * whole["recent"])}
+        self._plan = K.Plan(
+            columns_of(said["key"], layout), tokens, np.array(limits, np.int64), np.zeros((2, K.LONGEST))
+        )
+        columns = {
+            "wholes": ("i8", K.WHOLES),
+            "highest": ("f8", 0),
+            "evidence": ("f8", 0),
+            "ring": ("f4", 2 * whole["recent"]),
+        }
         columns |= {"history": ("u2", whole["history"]), "cells": ("u2", sketch)}
         self._rows = KeyedRows(whole["keys"], columns, identity.id_of("behaviour.keys"))
         self._rows.reserve(1)  # so that a row to read stands there from the first event on
@@ -88,7 +93,7 @@ class SequenceSurprise(Signal):
         )
 
     @classmethod
-    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:
+    def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:  # noqa: ARG003
         """Six columns; see `OUTPUTS`."""
         return OUTPUTS
 
@@ -97,6 +102,11 @@ class SequenceSurprise(Signal):
         """The key and what tokens are made of."""
         said = {name: settings.get(name, setting.default) for name, setting in cls.settings.items()}
         return frozenset(column for name in ("key", "token") for column in names_of(said[name]))
+
+    @classmethod
+    def problems(cls, definition: SignalDefinition, columns: Mapping[str, Kind]) -> list[Problem]:  # noqa: ARG003
+        """Sizes that are no powers of two."""
+        return power_problems(definition, ("history", "shared_cells"))
 
     @property
     def bytes_per_key(self) -> int:

@@ -45,9 +45,9 @@ NONE = np.int64(-(2**62))
 REGROUP = 16
 """An account's group is looked for after so many of its events."""
 KEPT, MOST_EVIDENCE = 0.98, 8.0
-"""What is kept of the evidence from event to event, and its bound in nats: an account whose habits tell nothing is judged
-as its peers are, within a bounded number of bits of the better of the two (Herbster and Warmuth 1998)."""
-LOW, WIDTH = -4.0, 0.125
+"""What is kept of the evidence from event to event, and its bound in nats: an account whose habits tell nothing is
+judged as its peers are, within a bounded number of bits of the better of the two (Herbster and Warmuth 1998)."""
+LOW, WIDTH = -4.0625, 0.125
 SHARED_MOST = np.uint32(2**31)
 
 
@@ -64,9 +64,9 @@ class Shared(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """Rows by account: `wholes` int64 [rows, WHOLES], `highest` float64 [rows] (most bits of the session),
-    `evidence` float64 [rows] (log odds of its habits against its peers', by its last events), `ring` float32 [rows, 2 * recent] (bits, then ratios), `history` uint16 [rows, a power of two], `cells` uint16 [rows,
-    sketch]."""
+    """Rows by account: `wholes` int64 [rows, WHOLES], `highest` float64 [rows] (most bits of the session), `evidence`
+    float64 [rows] (log odds of its habits against its peers', by its last events), `ring` float32 [rows, 2 * recent]
+    (bits, then ratios), `history` uint16 [rows, a power of two], `cells` uint16 [rows, sketch]."""
 
     wholes: npt.NDArray[np.int64]
     highest: npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What a signal of this package is told: its settings checked against their kinds and the layout, all problems together.
+"""What a signal of this package is told: settings checked against their kinds and the layout, all problems together.
 
 A pack's reader checks settings too; a signal made from Python has no reader before it. Holds nothing.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from shoal.detectors.signals import Setting, SettingValue, SignalDefinition
+from shoal.detectors.signals import Setting, SettingValue, Signal, SignalDefinition
 from shoal.errors import InvalidInput, Problem, nearest_name
 from shoal.events.schema import Kind
 from shoal.expressions.frame import Layout
@@ -19,27 +20,34 @@ from shoal.expressions.frame import Layout
 US = 1_000_000
 
 
-def checked(
-    definition: SignalDefinition, settings: Mapping[str, Setting], layout: Layout, powers: tuple[str, ...] = ()
-) -> Mapping[str, SettingValue]:
-    """The settings, defaults filled in; raises `InvalidInput` (`signal.setting`, `signal.unknown_setting`,
-    `signal.unknown_column`). `powers`: settings that must be powers of two."""
-    problems = []
+def checked(kind: type[Signal], definition: SignalDefinition, layout: Layout) -> SignalDefinition:
+    """The definition with defaults filled in; raises `InvalidInput` (`signal.setting`, `signal.unknown_setting`,
+    `signal.unknown_column`, and what the kind finds)."""
+    settings, problems = kind.settings, []
     for name in definition.settings:
         if name not in settings:
             near = nearest_name(name, settings)
             where = definition.origin.at(name)
             problems.append(Problem("signal.unknown_setting", f"no setting {name!r}", where, ", ".join(settings), near))
     out = {name: definition.settings.get(name, setting.default) for name, setting in settings.items()}
+    full = replace(definition, settings=out)
     for name, setting in settings.items():
         problems += _problems(name, setting, out[name], definition, layout)
-    for name in powers:
-        value = out[name]
-        if isinstance(value, int) and value > 0 and value & (value - 1):
-            problems.append(Problem("signal.setting", f"{name} is {value}", definition.origin.at(name), "a power of two"))
+    if not problems:
+        problems += kind.problems(full, dict(zip(layout.names, layout.kinds, strict=True)))
     if problems:
         raise InvalidInput(problems)
-    return out
+    return full
+
+
+def power_problems(definition: SignalDefinition, names: tuple[str, ...]) -> list[Problem]:
+    """Settings that must be powers of two and are not."""
+    found = []
+    for name in names:
+        value = definition.settings.get(name)
+        if isinstance(value, int) and value > 0 and value & (value - 1):
+            found.append(Problem("signal.setting", f"{name} is {value}", definition.origin.at(name), "a power of two"))
+    return found
 
 
 def _problems(
@@ -67,7 +75,9 @@ def _problems(
             return bad(few)
         unknown = [one for one in value if one not in layout.index]
         return [
-            Problem("signal.unknown_column", f"{name}: no column {one!r}", where, nearest=nearest_name(one, layout.names))
+            Problem(
+                "signal.unknown_column", f"{name}: no column {one!r}", where, nearest=nearest_name(one, layout.names)
+            )
             for one in unknown
         ]
     return [] if isinstance(value, str) else bad("a condition")
@@ -90,7 +100,11 @@ def micros_of(value: SettingValue) -> int:
     return round(float(str(value)) * US)
 
 
-def number_problem(definition: SignalDefinition, name: str, column: str, kind: Kind) -> Problem:
-    """A column that should hold numbers and does not."""
-    message = f"{name}: {column!r} is {kind.name}"
-    return Problem("signal.column_kind", message, definition.origin.at(name), "a column of kind INT or FLOAT")
+def number_problems(definition: SignalDefinition, name: str, columns: Mapping[str, Kind]) -> list[Problem]:
+    """Columns of a setting that should hold numbers and do not."""
+    numbers = "a column of kind INT or FLOAT"
+    return [
+        Problem("signal.column_kind", f"{name}: {one!r} is {columns[one].name}", definition.origin.at(name), numbers)
+        for one in names_of(definition.settings.get(name, ()))
+        if one in columns and columns[one] not in (Kind.INT, Kind.FLOAT)
+    ]

@@ -18,7 +18,11 @@ from numba import njit
 BINS = 128
 STEPS = 64
 """After so many half-lives the landmark moves."""
-UPPER = 0.05
+UPPER, FEW = 0.05, 20.0
+"""The share of the mass whose mean excess is the scale of the continuation; with so many observations its slope is half
+of what it says."""
+NEGLIGIBLE = 1e-6
+"""What is left of an observation when it no longer counts as one that was seen."""
 PRIOR = 200.0
 """How many observations the mass of all weighs against the peers' own."""
 
@@ -33,18 +37,22 @@ def bin_of(x, low, width):
 
 
 @njit(cache=True, nogil=True)
-def beyond(hist, at):
-    """Mass at or above bin `at`, and the exponential continuation: 1 up to the largest bin in use, less beyond it."""
+def beyond(hist, at, weight):
+    """Mass at or above bin `at`, and the exponential continuation: 1 up to the largest bin in use, less beyond it.
+
+    `weight` is what an observation of now weighs: the fewer there are, the flatter it goes on, and flat without any.
+    """
     above = 0.0
     for k in range(at, BINS):
         above += hist[k]
-    if above > 0.0:
+    least = NEGLIGIBLE * weight
+    if above > least:
         return above, 1.0
     top = at - 1
-    while top >= 0 and hist[top] == 0.0:
+    while top >= 0 and hist[top] <= least:
         top -= 1
     if top < 0:
-        return 0.0, 1.0
+        return above, 1.0
     whole = 0.0
     for k in range(top + 1):
         whole += hist[k]
@@ -58,16 +66,17 @@ def beyond(hist, at):
         k -= 1
     for j in range(k, top + 1):
         excess += hist[j] * (j - k + 0.5)
-    return 0.0, math.exp((top - at) / (excess / seen))
+    many = whole / weight
+    return above, math.exp((top - at) / (excess / seen) * (many / (many + FEW)))
 
 
 @njit(cache=True, nogil=True)
 def tail(own, own_mass, everyone, all_mass, at, weight):
     """The probability of bin `at` or above, by the peers' histogram and that of all; `weight` is what an observation
     of now weighs, `*_mass` the sums of the histograms."""
-    above, end = beyond(everyone, at)
+    above, end = beyond(everyone, at, weight)
     p_all = (above / weight + end) / (all_mass / weight + 1.0)
-    above, end = beyond(own, at)
+    above, end = beyond(own, at, weight)
     return (above / weight + end + PRIOR * p_all) / (own_mass / weight + 1.0 + PRIOR)
 
 
