@@ -156,12 +156,12 @@ def test_a_damaged_file_is_refused(world: tuple[Path, ...]) -> None:
         publish(folder, {**files, "model.txt": files["model.txt"].replace(b"leaf_value=", b"leaf_value=1 ", 1)})
 
 
-def test_another_pack_keeps_the_model_while_its_columns_mean_the_same(
-    tmp_path: Path, world: tuple[Path, ...]
-) -> None:
+def test_another_pack_keeps_the_model_while_its_columns_mean_the_same(tmp_path: Path, world: tuple[Path, ...]) -> None:
     folder, pack, _, two = world
     publish(folder, model_files(pack))
-    retitled = learned_pack(tmp_path / "retitled", title="in better words", rules={"any": ("account", "low", "account_day >= 13")})
+    retitled = learned_pack(
+        tmp_path / "retitled", title="in better words", rules={"any": ("account", "low", "account_day >= 13")}
+    )
     feed(folder, retitled, two)
     assert guessed(folder)
     assert replay(open_home(folder, create=False)).different == 0

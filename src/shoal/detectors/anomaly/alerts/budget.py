@@ -17,7 +17,6 @@ from shoal.detectors.anomaly.alerts.dominance import MAX_DIRECTIONS, Floats, Int
 from shoal.detectors.contract import check_count, read_rows
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 
-
 BURST = 2.0
 """A day may spend so many days' alerts, if earlier ones left some."""
 
@@ -34,15 +33,14 @@ class View:
 class Alert:
     """One alert: the event's `key` and `subject` as they were given, and why.
 
-    `rank` counts from 1 among the events of its view in the trailing window; `below` of `events` are at most as
-    suspicious in every direction. `further`: other events of the same key and day that came under it.
+    `below` of `events`, the others of its view in the trailing window, are at most as suspicious in every direction.
+    `further`: other events of the same key and day that came under it.
     """
 
     day: int
     view: str
     key: str
     subject: str
-    rank: int
     below: int
     events: int
     values: Mapping[str, float]
@@ -64,12 +62,14 @@ class _Day:
     keys: list[str]
     subjects: list[str]
     below: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    order: Floats = field(default_factory=lambda: np.zeros((2, 0)))  # share below, mean of the columns' own shares
 
 
 @dataclass(frozen=True)
 class _Ranked:
-    rank: int
+    """An event of the day: how many others it does not exceed in every direction, and what orders ties."""
+
+    others: int
+    tie: float
     view: int
     row: int
 
@@ -77,12 +77,12 @@ class _Ranked:
 class AlertBudget:
     """Spends `per_day` alerts a day, counted over a trailing window of `window_days`.
 
-    At the close of a day each event gets its directed score against all events of its view in the window, the day
-    included; ties are ordered by the mean of its shares in the single directions, then by key. The day's events are
-    taken by their rank among all events of their view in the window, view by view in turn, until the budget is spent:
-    what earlier days of the window left may be spent as well, up to `BURST` times a day's. A key that had an alert in
-    the last `quiet_days` costs nothing and gets none: one analyst is already at it. Nothing alerts in the first
-    `learn_days`.
+    At the close of a day each event is counted against all events of its view in the window, the day included. The
+    day's events are taken in the order of how many others they do *not* exceed in every direction (as many alerts would
+    be needed at that threshold, so views of any size can be merged); ties by the mean of their shares in the single
+    directions, then by view and key. They are taken until the budget is spent: what earlier days of the window left may
+    be spent as well, up to `BURST` times a day's. A key that had an alert in the last `quiet_days` costs nothing and
+    gets none: one analyst is already at it. Nothing alerts in the first `learn_days`.
     """
 
     def __init__(
@@ -138,10 +138,10 @@ class AlertBudget:
             ranked += self._rank(place, day)
         if day < self._first + self.learn_days:
             return []
-        return self._spend(sorted(ranked, key=lambda one: (one.rank, one.view)), day)
+        return self._spend(sorted(ranked, key=lambda one: (one.others, one.tie, one.view, one.row)), day)
 
     def _rank(self, place: int, day: int) -> list[_Ranked]:
-        """Score the open day of a view and give its candidates with their ranks."""
+        """Count the events of the open day of a view against its window."""
         kept = {number: one for number, one in self._days[place].items() if number > day - self.window_days}
         pieces, self._open[place] = self._open[place], []
         self._days[place] = kept
@@ -155,14 +155,9 @@ class AlertBudget:
             np.searchsorted(np.sort(column), mine, "right")
             for column, mine in zip(reference.T, today.turned.T, strict=True)
         ]
-        events = max(len(reference) - 1, 1)
-        today.order = np.stack([today.below / events, np.sum(single, axis=0) / (len(single) * len(reference))])
-        every = np.concatenate([one.order for one in kept.values()], axis=1)
-        first = len(every[0]) - len(today.keys)
-        standing = np.lexsort((-every[1], -every[0]))
-        rank = np.empty(len(standing), np.int64)
-        rank[standing] = np.arange(1, len(standing) + 1)
-        return [_Ranked(int(rank[first + i]), place, i) for i in range(len(today.keys))]
+        ties = -np.sum(single, axis=0) / (len(single) * len(reference))
+        others = len(reference) - 1 - today.below
+        return [_Ranked(int(others[i]), float(ties[i]), place, i) for i in range(len(today.keys))]
 
     def _spend(self, candidates: list[_Ranked], day: int) -> list[Alert]:
         assert self._first is not None
@@ -180,7 +175,7 @@ class AlertBudget:
             elif key not in quiet and len(made) < left:
                 events = sum(len(part.keys) for part in self._days[one.view].values())
                 values = dict(zip(view.directions, today.values[one.row].tolist(), strict=True))
-                made[key] = Alert(day, view.name, key, subject, one.rank, int(today.below[one.row]), events - 1, values)
+                made[key] = Alert(day, view.name, key, subject, int(today.below[one.row]), events - 1, values)
                 more[key] = []
         self._alerts += [(day, key) for key in made]
         return [
