@@ -199,7 +199,8 @@ def members(asked: Asked, dump: str, figures: dict[str, Any]) -> None:
         auc = float(roc_auc_score(np.concatenate(wins_bad), np.concatenate(wins_odds)))
         figures[f"{key(name)}_success_auc"] = round(auc, 4)
         print(f"  {name}: precision of failed attempts {precision.value or 0:.4f} ({precision.wilson()});"
-              f" AUC of strangers' successes {auc:.3f}\n    honest accounts of 10,000 a week with a login at half or more:"
+              f" AUC of strangers' successes {auc:.3f}")  # fmt: skip
+        print("    honest accounts of 10,000 a week with a login at half or more:"
               f" {touched / people_weeks * 1e4:.1f}, in a campaign: {near / people_weeks * 1e4:.1f}")  # fmt: skip
         for attack, (caught, total, won, wins, before) in sums.items():
             recall = Share(int(caught), int(total))
@@ -218,7 +219,7 @@ def keep(
     table: dict[str, list[npt.NDArray[Any]]], name: str, seed: int, world: Logins,
     out: dict[str, npt.NDArray[np.float64]], tried: npt.NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Predictions of one world, for `--dump`; the baseline's score is accounts that failed from the address in an hour."""
+    """Predictions of one world, for `--dump`; the baseline's score is accounts failed from the address in an hour."""
     scored = RULES["address_1h"](world)
     count = np.zeros(len(world))
     count[scored.rows] = scored.score
