@@ -38,7 +38,7 @@ HONEST_SCENARIOS = (
     "press-article",
 )  # fmt: skip
 ATTACK_SCENARIOS = ("stuffing-few", "stuffing-distributed", "spraying")
-SHARES = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+SHARES = (0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.06, 0.15, 0.5)
 QUICK_SHARES = (0.005, 0.01, 0.03, 0.2)
 FOUND = 0.9
 SIGNAL = "signal"
@@ -61,7 +61,7 @@ class Asked:
         """`--quick` or all."""
         if quick:
             return cls(True, range(100, 101), range(200, 201), 1, QUICK_SHARES)
-        return cls(False, range(100, 106), range(200, 205), 2, SHARES)
+        return cls(False, range(100, 106), range(200, 204), 2, SHARES)
 
 
 def honest(logins: Logins) -> Logins:
