@@ -15,7 +15,7 @@ from shoal.learn.evaluation.card import Card
 from shoal.learn.fitting.fit import fit
 from shoal.learn.fitting.settings import FitSettings
 from shoal.reports import card as module
-from shoal.reports.card import card_markdown, write_card
+from shoal.reports.card import card_markdown, evaluation_markdown, write_card
 
 HOSTILE = "<script>alert('x')</script> | $x^2$ {{ 7*7 }} `rm` [a](http://b)\n# head"
 
@@ -78,6 +78,13 @@ def test_markdown_has_the_same_figures(card: Card) -> None:
         assert f"| {level.name} | " in text
 
 
+def test_a_judgement_alone(card: Card) -> None:
+    text = evaluation_markdown(card.evaluation)
+    assert text.startswith(f"# takeover.model, model {card.model}\n")
+    for part in ("## What it catches", "## Slices", "## Calibration", "logistic regression"):
+        assert part in text
+
+
 def test_a_card_without_levels_slices_and_figures(card: Card, tmp_path: Path) -> None:
     bare = replace(
         card,
@@ -87,4 +94,5 @@ def test_a_card_without_levels_slices_and_figures(card: Card, tmp_path: Path) ->
         description="",
     )
     assert "no level at which" in write_card(tmp_path / "card.html", bare).read_text()
-    assert "## Slices" in card_markdown(bare)
+    assert "## Slices" not in card_markdown(bare)
+    assert "## Calibration" in card_markdown(bare)
