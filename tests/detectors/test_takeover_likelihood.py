@@ -19,7 +19,7 @@ from shoal.events.identity import Identity
 from shoal.events.schema import EVENT_COLUMNS, Flag, Kind
 from shoal.expressions.frame import Frame, Layout
 from shoal.features.engine import Stamps
-from tests.oracles.likelihood_oracle import Twin
+from oracles.likelihood_oracle import Twin
 
 LAYOUT = Layout.of({column.name: column.kind for column in EVENT_COLUMNS})
 IDENTITY = Identity(bytes(range(16)))
