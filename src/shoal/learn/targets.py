@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shoal.errors import InvalidInput, Problem, Where
-from shoal.events.labels import LABEL_SCHEMA, LABEL_SUBJECTS
+from shoal.events.labels import LABEL_COLUMNS, LABEL_SCHEMA
 from shoal.learn.cohorts import DAY_US, Label, read_labels
 from shoal.learn.delays import DelayCurve, fit_delays
 from shoal.learn.frame import Bools, Floats, Int64s, TrainingFrame
@@ -169,9 +169,9 @@ def _rows(labels: pa.Table | Iterable[Mapping[str, Any]]) -> list[Mapping[str, A
         if missing := [name for name in wanted if name not in row]:
             problems.append(Problem("labels.shape", f"a label lacks {', '.join(missing)}", where))
             continue
-        if row["subject_type"] not in LABEL_SUBJECTS or not isinstance(row["subject"], str):
+        if row["subject_type"] not in LABEL_COLUMNS or not isinstance(row["subject"], str):
             message = f"{row['subject_type']!r} {row['subject']!r} is no subject"
-            problems.append(Problem("labels.subject", message, where, allowed=", ".join(LABEL_SUBJECTS)))
+            problems.append(Problem("labels.subject", message, where, allowed=", ".join(LABEL_COLUMNS)))
         if not isinstance(row["kind"], str) or not row["kind"]:
             problems.append(Problem("labels.kind", f"the kind {row['kind']!r} is none", where))
         given = row.get("confidence")

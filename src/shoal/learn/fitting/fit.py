@@ -102,7 +102,7 @@ def fit(
     cells = cells_of(
         raw_of(split.honest), split.honest.weight, frame.subjects[honest], frame.time[honest], ~targets.positive[honest]
     )
-    levels, said = fit_levels(cells, frame.definition.budgets, raw)
+    levels, said = fit_levels(cells, frame.definition.budgets, raw, assured=settings.assured)
     notes += said
     baselines = Baselines.fit(
         frame.x[part.rows], targets.positive[part.rows], part.weight, frame.definition.inputs, settings.seed

@@ -94,6 +94,8 @@ def backtest(
             for group in journal.read_groups():
                 moved(group.last_seq + 1, journal.next_seq)
                 stretch.labels += [frame.body for frame in group.controls if frame.kind == LABELS]
+                for side in sides:
+                    side.engine.install(group)
                 if group.events is not None:
                     _pass(group.events.table, sides, stretch)
     finally:
