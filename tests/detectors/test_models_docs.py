@@ -26,7 +26,7 @@ def test_every_slug_is_named() -> None:
             said.add(name)
     said |= set(re.findall(r"`(model\.[a-z_]+)`", PAGE.read_text(encoding="utf-8")))
     folder = ROOT / "src" / "shoal" / "detectors" / "models"
-    names = ("model", "verify", "text", "trees")
+    names = ("model", "verify", "text", "trees", "inputs", "serving")
     code = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in names)
     raised = set(re.findall(r'"(model\.[a-z_]+)"', code)) | set(re.findall(r"\[(model\.[a-z_]+)\]", code))
     raised -= {"model.txt", "model.json"}
