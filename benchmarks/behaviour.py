@@ -32,7 +32,10 @@ GOALS: dict[str, tuple[str, float]] = {
 def speed(rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Events per CPU-second of each signal in batches of 4,096 (the better of interleaved rounds) and bytes a key."""
     table, frames = frames_of(world_of("bursts", 1))
-    kinds = {"baseline": EntityBaseline, "sequence": SequenceSurprise}
+    kinds: dict[str, type[EntityBaseline | SequenceSurprise]] = {
+        "baseline": EntityBaseline,
+        "sequence": SequenceSurprise,
+    }
     for kind in kinds.values():
         make(kind).warm()
     best: dict[str, float] = {}
@@ -42,7 +45,7 @@ def speed(rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
             signal = make(kind)
             _, spent = run(signal, frames)
             best[name] = min(best.get(name, np.inf), spent)
-            figures[f"{name}_bytes_per_key"] = signal.bytes_per_key  # type: ignore[attr-defined]
+            figures[f"{name}_bytes_per_key"] = signal.bytes_per_key
     figures |= {f"{name}_events_per_cpu_s": round(len(table) / spent) for name, spent in best.items()}
     rows = table.filter(pl.col("account").is_not_null()).head(60_000)
     accounts = np.asarray(IDENTITY.ids_of(rows["account"].to_arrow()))

@@ -147,7 +147,7 @@ def tail(own: list[tuple[float, float]], everyone: list[tuple[float, float]], x:
     above, end, mass = read(everyone)
     p_all = (above + end) / (mass + 1.0)
     above, end, mass = read(own)
-    return (above + end + 200.0 * p_all) / (mass + 1.0 + 200.0)
+    return min((above + end + 200.0 * p_all) / (mass + 1.0 + 200.0), 1.0)
 
 
 def normal_score(t: float, nu: float) -> float:

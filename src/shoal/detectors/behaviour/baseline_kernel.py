@@ -6,8 +6,8 @@ a normal model of the account's own windows with partial pooling: group mean and
 of the week; Student's t, since the spread is learned too (Gelman et al., Bayesian Data Analysis, ch. 3 and 5). The
 deviate is then turned into a probability by how large the peers' own deviates were (`tails_kernel`), so that bulk
 actions that honest people do take now and then cost what they occur. Beside it stand the same against the peers' mean
-at such a time and their spread, and the probability of the part of the week in the account's profile. A window is learned when it is over, at
-the account's next event. `baseline.py` owns all arrays.
+at such a time and their spread, and the probability of the part of the week in the account's profile. A window is
+learned when it is over, at the account's next event. `baseline.py` owns all arrays.
 """
 
 from __future__ import annotations
