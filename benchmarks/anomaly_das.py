@@ -31,7 +31,7 @@ from shoal.simulate.scenario import read_scenario
 
 SCENARIO = Path(__file__).parent / "scenarios" / "alerts.yaml"
 LEARN_DAYS, REPORT_SEEDS = 6, 101
-PER_DAY = (5, 8, 12, 20, 30, 50, 80, 120, 200, 350, 600)
+PER_DAY = (5, 10, 20, 40, 80, 160, 320)
 KINDS = ("insider_exfiltration", "lateral_movement")
 
 

@@ -81,8 +81,8 @@ class AlertBudget:
     day's events are taken in the order of how many others they do *not* exceed in every direction (as many alerts would
     be needed at that threshold, so views of any size can be merged); ties by the mean of their shares in the single
     directions, then by view and key. They are taken until the budget is spent: what earlier days of the window left may
-    be spent as well, up to `BURST` times a day's. A key that had an alert in the last `quiet_days` costs nothing and
-    gets none: one analyst is already at it. Nothing alerts in the first `learn_days`.
+    be spent as well, up to `BURST` times a day's. Events of one key and day are one alert; a subject that an alert of
+    the last `quiet_days` named gets none: somebody is already at it. Nothing alerts in the first `learn_days`.
     """
 
     def __init__(
@@ -105,11 +105,12 @@ class AlertBudget:
         self._days: list[dict[int, _Day]] = [{} for _ in views]
         self._first: int | None = None
         self._last: int | None = None
-        self._alerts: list[tuple[int, str]] = []  # (day, key) of the window
+        self._alerts: list[int] = []  # the days of the window's alerts
+        self._told: dict[str, int] = {}  # subject → day of the last alert that named it
 
     def add(self, view: str, keys: Sequence[str], values: npt.ArrayLike, subjects: Sequence[str] | None = None) -> None:
-        """Events of the open day: a key each (what one analyst looks into), `values` [n, directions], and whom an event
-        is about (the key, where nothing is said). NaN is unknown and not suspicious. Raises `InvalidInput`
+        """Events of the open day: a key each (what one analyst looks into in a day), `values` [n, directions], and whom
+        an event is about (the key, where nothing is said). NaN is unknown and not suspicious. Raises `InvalidInput`
         (`alerts.view`, `detector.not_numbers`, `detector.shape`)."""
         if view not in self._places:
             near = nearest_name(view, self._places)
@@ -132,7 +133,8 @@ class AlertBudget:
             raise InvalidInput(Problem("alerts.day", message, Where(path="day"), allowed=f"{self._last + 1} or more"))
         self._first = day if self._first is None else self._first
         self._last = day
-        self._alerts = [one for one in self._alerts if one[0] > day - max(self.window_days, self.quiet_days)]
+        self._alerts = [when for when in self._alerts if when > day - self.window_days]
+        self._told = {subject: when for subject, when in self._told.items() if when > day - self.quiet_days}
         ranked: list[_Ranked] = []
         for place in range(len(self.views)):
             ranked += self._rank(place, day)
@@ -162,9 +164,7 @@ class AlertBudget:
     def _spend(self, candidates: list[_Ranked], day: int) -> list[Alert]:
         assert self._first is not None
         active = min(day - self._first - self.learn_days + 1, self.window_days)
-        spent = sum(when > day - self.window_days for when, _ in self._alerts)
-        left = min(int(self.per_day * active + 1e-9) - spent, max(int(BURST * self.per_day + 1e-9), 1))
-        quiet = {key for when, key in self._alerts if when > day - self.quiet_days}
+        left = min(int(self.per_day * active + 1e-9) - len(self._alerts), max(int(BURST * self.per_day + 1e-9), 1))
         made: dict[str, Alert] = {}
         more: dict[str, list[tuple[str, str]]] = {}
         for one in candidates:
@@ -172,12 +172,13 @@ class AlertBudget:
             key, subject, view = today.keys[one.row], today.subjects[one.row], self.views[one.view]
             if key in made:
                 more[key].append((view.name, subject))
-            elif key not in quiet and len(made) < left:
+            elif subject not in self._told and len(made) < left:
                 events = sum(len(part.keys) for part in self._days[one.view].values())
                 values = dict(zip(view.directions, today.values[one.row].tolist(), strict=True))
                 made[key] = Alert(day, view.name, key, subject, int(today.below[one.row]), events - 1, values)
                 more[key] = []
-        self._alerts += [(day, key) for key in made]
+        self._alerts += [day] * len(made)
+        self._told |= {subject: day for key, alert in made.items() for _, subject in [("", alert.subject), *more[key]]}
         return [
             Alert(**{**vars(alert), "further": tuple(sorted(set(more[key]) - {(alert.view, alert.subject)}))})
             for key, alert in made.items()
