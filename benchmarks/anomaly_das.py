@@ -136,7 +136,7 @@ def interval(hits: int, tries: int) -> tuple[float, float]:
 
 @dataclass
 class Tally:
-    """Found and all attacks, alerts and days with a budget, over seeds."""
+    """Found and all attacks, alerts and days with a budget, and alerts that are about an attack, over seeds."""
 
     found: int = 0
     attacks: int = 0
@@ -176,14 +176,16 @@ def measure(accounts: int, seeds: Iterable[int]) -> tuple[dict[str, float | None
             scored = by_distance(rows, name, seed)
             for n in PER_DAY:
                 others[name, n].count(world, alerts_of(scored, single, world.days, n))
+        told = ", ".join(f"{name} at {n} {tally.found}" for (name, n), tally in others.items() if n in (5, 40))
+        print(f"up to seed {seed}: directed {ours.found} of {ours.attacks}, {told}", flush=True)
     low, high = interval(ours.found, ours.attacks)
     print(f"\n## alerts: {accounts:,} accounts, {ours.days} days with a budget, {ours.attacks} attacks\n")
     print("order             alerts/day   found      95 %          alerts about an attack")
     for name, tally in [("directed", ours), *((f"{name} at {n}", t) for (name, n), t in others.items())]:
         least, most = interval(tally.found, tally.attacks)
         per_day = tally.alerts / max(tally.days, 1)
-        print(f"{name:18}{per_day:8.2f}   {tally.found:3}/{tally.attacks:<3} = {tally.recall:.3f} [{least:.3f}, {most:.3f}]"
-              f"   {tally.right}/{tally.alerts}")  # fmt: skip
+        share = f"{tally.found:3}/{tally.attacks:<3} = {tally.recall:.3f} [{least:.3f}, {most:.3f}]"
+        print(f"{name:18}{per_day:8.2f}   {share}   {tally.right}/{tally.alerts}")
     print("by kind:", ", ".join(f"{kind} {hit}/{every}" for kind, (hit, every) in kinds.items()))
     print("missed:", ", ".join(missed) or "none", f"; {time.process_time() - cpu:.0f} CPU seconds")
     figures: dict[str, float | None] = {

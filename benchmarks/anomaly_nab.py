@@ -91,13 +91,15 @@ def nab_score(series: list[Series], scores: list[Floats]) -> tuple[float, float]
     events.sort(key=lambda event: -event[0])
     best: dict[int, float] = {}
     raw, top, threshold = -float(windows), -float(windows), math.inf
-    for i, (score, gain, window) in enumerate(events):
+    for i, (score, worth, window) in enumerate(events):
         if window < 0:
-            raw += gain
-        else:
-            before = best.get(window)
-            raw += gain + 1.0 if before is None else max(gain - before, 0.0)  # not missed any more
-            best[window] = gain if before is None else max(gain, before)
+            raw += worth
+        elif window not in best:
+            raw += worth + 1.0  # and it is not missed any more
+            best[window] = worth
+        elif worth > best[window]:
+            raw += worth - best[window]
+            best[window] = worth
         if (i + 1 == len(events) or events[i + 1][0] < score) and raw > top:
             top, threshold = raw, score
     return 100.0 * (top + windows) / (2.0 * windows), threshold

@@ -62,14 +62,14 @@ class _Day:
     keys: list[str]
     subjects: list[str]
     below: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    standing: Floats = field(default_factory=lambda: np.zeros((2, 0)))  # share below, mean of the directions' shares
 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """An event of the day: how many others it does not exceed in every direction, and what orders ties."""
+    """An event of the day, and its place among those of its view in the window, from 1."""
 
-    others: int
-    tie: float
+    rank: int
     view: int
     row: int
 
@@ -77,10 +77,10 @@ class _Ranked:
 class AlertBudget:
     """Spends `per_day` alerts a day, counted over a trailing window of `window_days`.
 
-    At the close of a day each event is counted against all events of its view in the window, the day included. The
-    day's events are taken in the order of how many others they do *not* exceed in every direction (as many alerts would
-    be needed at that threshold, so views of any size can be merged); ties by the mean of their shares in the single
-    directions, then by view and key. They are taken until the budget is spent: what earlier days of the window left may
+    At the close of a day each event gets its directed score against all events of its view in the window, the day
+    included; ties are ordered by the mean of its shares in the single directions, then by key. The day's events are
+    taken by their rank among all events of their view in the window, view by view in turn, so that a large view does
+    not drown a small one, until the budget is spent: what earlier days of the window left may
     be spent as well, up to `BURST` times a day's. Events of one key and day are one alert; a subject that an alert of
     the last `quiet_days` named gets none: somebody is already at it. Nothing alerts in the first `learn_days`.
     """
@@ -140,10 +140,10 @@ class AlertBudget:
             ranked += self._rank(place, day)
         if day < self._first + self.learn_days:
             return []
-        return self._spend(sorted(ranked, key=lambda one: (one.others, one.tie, one.view, one.row)), day)
+        return self._spend(sorted(ranked, key=lambda one: (one.rank, one.view)), day)
 
     def _rank(self, place: int, day: int) -> list[_Ranked]:
-        """Count the events of the open day of a view against its window."""
+        """Score the open day of a view and rank it within its window."""
         kept = {number: one for number, one in self._days[place].items() if number > day - self.window_days}
         pieces, self._open[place] = self._open[place], []
         self._days[place] = kept
@@ -157,9 +157,13 @@ class AlertBudget:
             np.searchsorted(np.sort(column), mine, "right")
             for column, mine in zip(reference.T, today.turned.T, strict=True)
         ]
-        ties = -np.sum(single, axis=0) / (len(single) * len(reference))
-        others = len(reference) - 1 - today.below
-        return [_Ranked(int(others[i]), float(ties[i]), place, i) for i in range(len(today.keys))]
+        mean = np.sum(single, axis=0) / (len(single) * len(reference))
+        today.standing = np.stack([today.below / max(len(reference) - 1, 1), mean])
+        every = np.concatenate([one.standing for one in kept.values()], axis=1)
+        order = np.lexsort((-every[1], -every[0]))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(1, len(order) + 1)
+        return [_Ranked(int(one), place, i) for i, one in enumerate(rank[len(order) - len(today.keys) :])]
 
     def _spend(self, candidates: list[_Ranked], day: int) -> list[Alert]:
         assert self._first is not None
