@@ -56,8 +56,9 @@ def read_series(folder: Path) -> list[Series]:
     return out
 
 
-def _sigmoid(place: Floats) -> Floats:
-    return np.where(place > 3, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(place, 3.0))) - 1.0)
+def _sigmoid(place: npt.ArrayLike) -> Floats:
+    place = np.asarray(place, np.float64)
+    return np.asarray(np.where(place > 3, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(place, 3.0))) - 1.0))
 
 
 def row_gains(series: Series) -> Floats:
@@ -72,7 +73,7 @@ def row_gains(series: Series) -> Floats:
     for first, last in series.windows:
         inside = np.arange(first, last + 1)
         place = -(last - inside + 1.0) / (last - first + 1.0)
-        gain[inside] = _sigmoid(place) / _sigmoid(np.array([-1.0]))[0]
+        gain[inside] = _sigmoid(place) / _sigmoid(-1.0)
     return gain
 
 
