@@ -3,8 +3,8 @@
 Novelty (clean training): half of the ordinary rows train, the other half and all anomalies test; nothing is upsampled,
 so no row stands on both sides. Unsupervised: all rows are fitted on and scored, labels only judge. Sets above `--rows`
 rows are cut to a random subset of that size (ADBench's own rule, 10,000), the same for all. Means over seeds per set,
-then over sets. Every second set by name was looked at while the default was chosen (`dev`), the others not (`held`). Streams and rates: `anomaly_stream`; alerts at
-a budget: `anomaly_das`.
+then over sets. Every second set by name was looked at while the default was chosen (`dev`), the others not (`held`).
+Streams and rates: `anomaly_stream`; alerts at a budget: `anomaly_das`.
 """
 
 from __future__ import annotations
