@@ -22,7 +22,7 @@ $(STAMP): $(BASE)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(BASE) ## A simulated fortnight through the whole engine, then a report
+demo: $(BASE) ## Four simulated weeks through the whole engine, then a report
 	@$(BIN)/shoal demo
 
 test: $(STAMP) ## The tests; needs Python wheels alone

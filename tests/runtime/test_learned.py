@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from keep_parts import SMALL, feed, halves, opened
 from learned_parts import Visits, learned_pack, model_files
-from test_run import decisions
 
 from shoal.clock import SystemClock
 from shoal.detectors import signal_kinds
@@ -28,10 +27,8 @@ SILENT = Progress(lambda _: None, lambda _a, _b: None)
 
 
 @pytest.fixture(autouse=True)
-def _kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(signal_kinds.KINDS, "visits", Visits)  # type: ignore[arg-type]
-    return
-    yield
 
 
 def read(folder: Path, source: Path) -> None:
@@ -49,6 +46,15 @@ def publish(folder: Path, files: dict[str, bytes]) -> int:
         return publish_model(deployment, "guess", files)[1]
     finally:
         deployment.close()
+
+
+def decisions(folder: Path) -> list[dict[str, Any]]:
+    home = open_home(folder, create=False)
+    store = home.open_store(read_only=True)
+    try:
+        return [row._asdict() for row in store.read_decisions(latest=True)]
+    finally:
+        store.close()
 
 
 def guessed(folder: Path) -> list[tuple[int, int]]:
@@ -74,7 +80,7 @@ def test_nothing_scores_before_a_model_is_published_and_its_rules_match_from_the
     assert found
     assert min(at for at, _ in found) > seq
     report = replay(open_home(folder, create=False))
-    assert (report.different, report.compared > 1000) == (0, True)
+    assert (report.count, report.events > 1000, report.vectors > 100) == (0, True, True)
 
 
 def test_a_rebuilt_engine_says_the_same_as_one_that_was_never_stopped(
@@ -133,20 +139,14 @@ def test_withdrawing_makes_scores_unknown_again_and_publishing_twice_writes_one_
     [
         ({"name": "other"}, "the model is of 'other'"),
         ({"on": "type = 'login.failed'"}, "fitted for other inputs or other events"),
-        ({"version": 2}, "version 2"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_before_it_is_written(
     world: tuple[Path, ...], changed: dict[str, Any], message: str
 ) -> None:
     folder, pack, _, _ = world
-    try:
-        files = model_files(pack, **changed)
-    except Exception as error:
-        assert message in str(error)
-        return
     with pytest.raises(InvalidInput, match=message):
-        publish(folder, files)
+        publish(folder, model_files(pack, **changed))
 
 
 def test_a_damaged_file_is_refused(world: tuple[Path, ...]) -> None:
@@ -164,7 +164,7 @@ def test_another_pack_keeps_the_model_while_its_columns_mean_the_same(tmp_path: 
     )
     feed(folder, retitled, two)
     assert guessed(folder)
-    assert replay(open_home(folder, create=False)).different == 0
+    assert replay(open_home(folder, create=False)).count == 0
     changed = learned_pack(tmp_path / "changed", step=2)
     feed(folder, changed)
     deployment = opened(folder)

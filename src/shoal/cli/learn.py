@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from shoal.cli.show import Told
     from shoal.runtime.learning.frames import Gathered
+    from shoal.runtime.run import Progress
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _HOME = typer.Option(Path("shoal-data"), "--home", "-h", help="The deployment's folder.")
@@ -32,27 +32,34 @@ def fit(
     labels: Path = _LABELS,
     start: str = _FROM,
     until: str = _UNTIL,
-    maturity: str = typer.Option("", "--maturity", help="Unlabelled rows younger than this say nothing. Default: "
-                                 "from the delays of the labels."),  # fmt: skip
+    maturity: str = typer.Option(
+        "", "--maturity", help="Unlabelled rows younger than this say nothing. Default: from the labels' delays."
+    ),
     share: float = typer.Option(1.0, "--share", help="Of subjects without labels keep this share, with weights."),
-    trials: int = typer.Option(12, "--trials", min=1, max=500, help="How many settings of the trees to try."),
+    trials: int = typer.Option(12, "--trials", min=1, max=200, help="How many settings of the trees to try."),
     seed: int = typer.Option(0, "--seed", help="The same seed and journal give the same model, to the byte."),
     unlabelled_positive: bool = typer.Option(
         False, "--pu", help="Correct for abuse that nobody reported (positive-unlabelled learning)."
     ),
+    assured: bool = typer.Option(
+        False, "--assured", help="Keep the upper end of the honest rate's interval within the budgets, not the rate."
+    ),
 ) -> None:
     """Fit a detector on history: replay, label, split by time and account, search, calibrate, judge."""
     from shoal.cli.judging import parse_duration
-    from shoal.cli.show import err, out as console, progress_bars
+    from shoal.cli.learn_shown import print_evaluation
+    from shoal.cli.show import err, progress_bars
+    from shoal.cli.show import out as console
     from shoal.clock import SystemClock
-    from shoal.learn.fitting.fit import FitSettings
     from shoal.learn.fitting.fit import fit as fitted_on
-    from shoal.reports.card import write_card
+    from shoal.learn.fitting.settings import FitSettings
+    from shoal.runtime.learning.folder import write_model_folder
 
     settings = FitSettings(
         seed=seed,
         trials=trials,
-        positive_unlabelled=unlabelled_positive,
+        unlabelled="weighted" if unlabelled_positive else "negative",
+        assured=assured,
         maturity_us=parse_duration(maturity, "--maturity") if maturity else None,
     )
     _check_new(out)
@@ -64,11 +71,8 @@ def fit(
                            settings=settings)  # fmt: skip
     for note in result.notes:
         err.print(f"note: {note}", markup=False)
-    out.mkdir(parents=True)
-    for name, data in result.files.items():
-        (out / name).write_bytes(data)
-    write_card(out, result.card)
-    _print_evaluation(result.evaluation)
+    write_model_folder(out, result.files, result.card)
+    print_evaluation(result.evaluation)
     console.print(f"\nthe model and its card: {out}; to decide with it: shoal learn publish {out} --home {home}",
                   markup=False, soft_wrap=True)  # fmt: skip
 
@@ -102,6 +106,7 @@ def evaluate(
     until: str = _UNTIL,
 ) -> None:
     """Judge a model on history: ranking, recall at its levels, slices, beside trivial baselines."""
+    from shoal.cli.learn_shown import print_evaluation
     from shoal.cli.show import progress_bars
     from shoal.learn.evaluation.evaluate import evaluate as judge
 
@@ -110,7 +115,7 @@ def evaluate(
         found = _gather(progress, home, [read.metadata.name], "", labels, start, until, 1.0)
         progress.stage("judging")
         result = judge(read, found.frames[read.metadata.name], found.labels, until_us=found.last_us)
-    _print_evaluation(result)
+    print_evaluation(result)
 
 
 @app.command("compare")
@@ -123,7 +128,7 @@ def compare(
     until: str = _UNTIL,
 ) -> None:
     """Compare two models of one detector on the same rows, with a paired bootstrap over subjects."""
-    from shoal.cli.show import out as console
+    from shoal.cli.learn_shown import print_comparison
     from shoal.cli.show import progress_bars
     from shoal.errors import InvalidInput, Problem
     from shoal.learn.evaluation.compare import compare as judge
@@ -136,8 +141,7 @@ def compare(
         found = _gather(progress, home, [one.metadata.name], "", labels, start, until, 1.0)
         progress.stage("judging")
         result = judge(one, other, found.frames[one.metadata.name], found.labels, until_us=found.last_us)
-    for line in result.lines():
-        console.print(line, markup=False)
+    print_comparison(result)
 
 
 @app.command("monitor")
@@ -149,7 +153,7 @@ def monitor(
     until: str = _UNTIL,
 ) -> None:
     """Watch a model in force: drift of its inputs and score, calibration on matured labels. Exits 1 on an alarm."""
-    from shoal.cli.show import out as console
+    from shoal.cli.learn_shown import print_drift
     from shoal.cli.show import progress_bars
     from shoal.detectors.models.model import Model
     from shoal.learn.evaluation.monitor import monitor as watch
@@ -160,8 +164,7 @@ def monitor(
         found = _gather(progress, home, [detector], "", labels, start, until, 1.0)
         progress.stage("judging")
         report = watch(Model.read(told.files, detector), found.frames[detector], found.labels, until_us=found.last_us)
-    for line in report.lines():
-        console.print(line, markup=False)
+    print_drift(report)
     if report.alarms:
         raise typer.Exit(1)
 
@@ -175,7 +178,8 @@ def card(
     from shoal.cli.show import out as console
     from shoal.errors import InvalidInput, Problem, Where
     from shoal.learn.evaluation.card import decode
-    from shoal.reports.card import card_markdown, write_card
+    from shoal.reports.card import card_markdown
+    from shoal.runtime.learning.folder import write_cards
 
     path = model / "card.json"
     if not path.is_file():
@@ -184,7 +188,7 @@ def card(
     if markdown:
         typer.echo(card_markdown(found))
         return
-    console.print(f"the card: {write_card(model, found)}", markup=False, soft_wrap=True)
+    console.print(f"the card: {write_cards(model, found)}", markup=False, soft_wrap=True)
 
 
 @app.command("publish")
@@ -251,7 +255,7 @@ def list_models(home: Path = _HOME) -> None:
 
 
 def _gather(
-    progress: Told,
+    progress: Progress,
     home: Path,
     names: list[str],
     pack: str,
@@ -310,17 +314,12 @@ def _check_new(folder: Path) -> None:
     from shoal.errors import InvalidInput, Problem, Where
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(Problem("learn.folder", "the folder is not empty", Where(str(folder)), hint="name a new one"))
+        raise InvalidInput(
+            Problem("learn.folder", "the folder is not empty", Where(str(folder)), hint="name a new one")
+        )
 
 
 def _iso(time_us: int) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _print_evaluation(found: Any) -> None:
-    from shoal.cli.show import out as console
-
-    for line in found.lines():
-        console.print(line, markup=False)

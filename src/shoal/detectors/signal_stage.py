@@ -57,7 +57,7 @@ class SignalStage:
         folder.mkdir()
         for definition, signal in zip(self.definitions, self.signals, strict=True):
             with (folder / f"{definition.id}.npz").open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **dict(signal.snapshot()))  # type: ignore[arg-type]
+                np.savez(stream, allow_pickle=False, **dict(signal.snapshot()))
                 stream.flush()
                 os.fsync(stream.fileno())
         with (folder / INDEX).open("w", encoding="utf-8") as stream_:

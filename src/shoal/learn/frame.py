@@ -196,7 +196,17 @@ class FrameBuilder:
         weight: Floats | None = None,
         slices: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add rows; shapes as in `TrainingFrame`, `subject` and `account` any sequence of texts and None."""
+        """Add rows; shapes as in `TrainingFrame`, `subject` and `account` any sequence of texts and None. Raises
+        `InvalidInput` (`frame.shape`)."""
+        given = {"as_of": as_of, "time": time, "subject": subject, "account": account, "x": x, "weight": weight}
+        given |= {f"slices.{name}": values for name, values in (slices or {}).items()}
+        sizes = {name: len(values) for name, values in given.items() if values is not None}
+        problems = _size_problems(sizes, len(seq))
+        if x.ndim != 2 or x.shape[1] != len(self._inputs):
+            message = f"x is {x.shape}, the inputs are {len(self._inputs)}"
+            problems.append(Problem("frame.shape", message, Where(path="x")))
+        if problems:
+            raise InvalidInput(problems)
         if not len(seq):
             return
         weight = np.ones(len(seq)) if weight is None else weight
@@ -327,14 +337,18 @@ def _shape_problems(frame: TrainingFrame) -> list[Problem]:
     n, d = len(frame.seq), len(frame.inputs)
     sizes: dict[str, Any] = {name: len(getattr(frame, name)) for name in ("as_of", "time", "subject", "account")}
     sizes |= {"weight": len(frame.weight)} | {f"slices.{name}": len(values) for name, values in frame.slices.items()}
-    found = [
+    found = _size_problems(sizes, n)
+    if frame.x.shape != (n, d):
+        found.append(Problem("frame.shape", f"x is {frame.x.shape}", Where(path="x"), allowed=f"({n}, {d})"))
+    return found
+
+
+def _size_problems(sizes: Mapping[str, int], n: int) -> list[Problem]:
+    return [
         Problem("frame.shape", f"{name} has {size} rows, seq {n}", Where(path=name))
         for name, size in sizes.items()
         if size != n
     ]
-    if frame.x.shape != (n, d):
-        found.append(Problem("frame.shape", f"x is {frame.x.shape}", Where(path="x"), allowed=f"({n}, {d})"))
-    return found
 
 
 def _row_problems(frame: TrainingFrame) -> list[Problem]:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shoal.errors import InvalidInput, Problem, Where
-from shoal.events.labels import LABEL_SCHEMA, LABEL_SUBJECTS
+from shoal.events.labels import LABEL_COLUMNS, LABEL_SCHEMA
 from shoal.learn.cohorts import DAY_US, Label, read_labels
 from shoal.learn.delays import DelayCurve, fit_delays
 from shoal.learn.frame import Bools, Floats, Int64s, TrainingFrame
@@ -48,6 +48,7 @@ class Standing(IntEnum):
     TOO_YOUNG = -1
     OTHER_ABUSE = -2
     NO_SUBJECT = -3
+    JUST_BEFORE = -4  # within `lead_us` of the beginning of an abuse
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,7 @@ class Targets:
             Standing.PRESUMED: "rows presumed negative (no label, older than the maturity window)",
             Standing.TOO_YOUNG: "rows too young to be presumed anything",
             Standing.OTHER_ABUSE: "rows inside another kind of abuse, left out",
+            Standing.JUST_BEFORE: "rows just before an abuse, left out",
             Standing.NO_SUBJECT: "rows without a subject, left out",
         }
         return lines + [f"{rows[code]:,} {name}" for code, name in names.items() if rows[code]]
@@ -154,8 +156,8 @@ def read_targets(
         for label in found:
             kind = "positive" if label.kind in kinds else "benign" if not label.abusive else "other"
             counts[f"{kind} labels used"] += 1
-    standing[frame.subjects < 0] = Standing.NO_SUBJECT
     standing[frame.time > until_us] = Standing.TOO_YOUNG
+    standing[frame.subjects < 0] = Standing.NO_SUBJECT
     return Targets(standing, confidence, until_us, window, why, dict(counts), curve)
 
 
@@ -167,9 +169,9 @@ def _rows(labels: pa.Table | Iterable[Mapping[str, Any]]) -> list[Mapping[str, A
         if missing := [name for name in wanted if name not in row]:
             problems.append(Problem("labels.shape", f"a label lacks {', '.join(missing)}", where))
             continue
-        if row["subject_type"] not in LABEL_SUBJECTS or not isinstance(row["subject"], str):
+        if row["subject_type"] not in LABEL_COLUMNS or not isinstance(row["subject"], str):
             message = f"{row['subject_type']!r} {row['subject']!r} is no subject"
-            problems.append(Problem("labels.subject", message, where, allowed=", ".join(LABEL_SUBJECTS)))
+            problems.append(Problem("labels.subject", message, where, allowed=", ".join(LABEL_COLUMNS)))
         if not isinstance(row["kind"], str) or not row["kind"]:
             problems.append(Problem("labels.kind", f"the kind {row['kind']!r} is none", where))
         given = row.get("confidence")
@@ -267,7 +269,7 @@ def _settle(
             outside = (said == -9) & (times <= label.known_us)
             near = outside & (times < label.start_us) & (times >= label.start_us - lead_us)
             said[outside] = Standing.CONFIRMED
-            said[near] = Standing.TOO_YOUNG
+            said[near] = Standing.JUST_BEFORE
     spoken = said != -9
     standing[at[spoken]] = said[spoken]
     confidence[at] = sure

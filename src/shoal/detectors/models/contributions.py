@@ -39,10 +39,10 @@ class Paths:
         most = trace(trees.nodes, trees.covers, trees.roots, trees.slots, parent, same, share, column)
         # n points are exact up to degree 2n - 1; the integrand has a factor for each input of the path but one
         points, weights = np.polynomial.legendre.leggauss(max((most + 1) // 2, 1))
-        largest = int(np.diff([*trees.roots, count]).max())
-        root = np.repeat(trees.roots, np.diff([*trees.roots, count]))
-        expected = float((trees.values * trees.covers / trees.covers[root]).sum())
-        return cls(parent, same, share, column, (points + 1.0) / 2.0, weights / 2.0, largest, expected)
+        roots = trees.roots.astype(np.int64)
+        sizes = np.diff([*roots, count])
+        expected = float((trees.values * trees.covers / trees.covers[np.repeat(roots, sizes)]).sum())
+        return cls(parent, same, share, column, (points + 1.0) / 2.0, weights / 2.0, int(sizes.max()), expected)
 
 
 def contributions(trees: Trees, paths: Paths, x: Floats) -> Floats:

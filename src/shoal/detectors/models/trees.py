@@ -26,18 +26,20 @@ Ints = npt.NDArray[np.int64]
 class Trees:
     """Trees in the layout of the kernels; node numbers run over all trees.
 
-    `nodes` int64 [N]: `rank << 47 | slot << 31 | left`, the right child behind the left one, a leaf with rank 65,535
+    `nodes` uint64 [N]: `rank << 47 | slot << 31 | left`, the right child behind the left one, a leaf with rank 65,535
     and itself as left. Within a tree the nodes that more training rows passed come first, so that the usual path lies
-    in few cache lines. `values` [N]: of leaves, 0 elsewhere. `covers` [N]: training rows that passed. `roots`,
-    `depths` [T]. `slots` int32 [S, 2], `starts` int64 [d + 1], `cuts`: see `trees_kernel.encode`.
+    in few cache lines. `values` [N]: of leaves, 0 elsewhere. `covers` [N]: training rows that passed. `roots` uint64,
+    `depths`, `order` (trees by rising depth) [T]. `slots` int32 [S, 2], `starts` int64 [d + 1], `cuts`: see
+    `trees_kernel.encode`.
     """
 
     names: tuple[str, ...]
-    nodes: Ints
+    nodes: npt.NDArray[np.uint64]
     values: Floats
     covers: Floats
-    roots: Ints
+    roots: npt.NDArray[np.uint64]
     depths: Ints
+    order: Ints
     slots: npt.NDArray[np.int32]
     starts: Ints
     cuts: Floats
@@ -67,7 +69,7 @@ class Trees:
         A row's sum does not depend on its neighbours, and is LightGBM's own to the last bit.
         """
         out = np.empty(len(x))
-        score(x, self.nodes, self.values, self.roots, self.depths, self.slots, self.starts, self.cuts, out)
+        score(x, self.nodes, self.values, self.roots, self.depths, self.order, self.slots, self.starts, self.cuts, out)
         return out
 
 
@@ -75,8 +77,8 @@ def _lay_out(names: tuple[str, ...], blocks: list[Block]) -> Trees:
     cuts, starts = _cuts(len(names), blocks)
     slots, slot_of = _slots(blocks)
     total = sum(2 * block.leaves - 1 for block in blocks)
-    nodes, values, covers = np.empty(total, np.int64), np.zeros(total), np.empty(total)
-    roots, depths = np.empty(len(blocks), np.int64), np.empty(len(blocks), np.int64)
+    nodes, values, covers = np.empty(total, np.uint64), np.zeros(total), np.empty(total)
+    roots, depths = np.empty(len(blocks), np.uint64), np.empty(len(blocks), np.int64)
     first = 0
     for t, block in enumerate(blocks):
         size = 2 * block.leaves - 1
@@ -84,7 +86,8 @@ def _lay_out(names: tuple[str, ...], blocks: list[Block]) -> Trees:
         roots[t], depths[t] = first, block.depth
         _place(block, first, nodes[here], values[here], covers[here], slot_of, cuts, starts)
         first += size
-    return Trees(names, nodes, values, covers, roots, depths, slots, starts, cuts)
+    order = np.argsort(depths, kind="stable")
+    return Trees(names, nodes, values, covers, roots, depths, order, slots, starts, cuts)
 
 
 def _cuts(width: int, blocks: list[Block]) -> tuple[Floats, Ints]:
@@ -108,7 +111,7 @@ def _slots(blocks: list[Block]) -> tuple[npt.NDArray[np.int32], dict[tuple[int, 
 def _place(
     block: Block,
     first: int,
-    nodes: Ints,
+    nodes: npt.NDArray[np.uint64],
     values: Floats,
     covers: Floats,
     slot_of: dict[tuple[int, int], int],

@@ -11,7 +11,7 @@ many rows, and LightGBM itself, give the same bits. Owns no state; trusts `trees
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 
 LEFT_BITS, SLOT_BITS = 31, 16
 """A node is `rank << 47 | slot << 31 | left`; the right child stands behind the left one."""
@@ -19,19 +19,24 @@ LAST = 65_535
 """The code above every cut, and the rank of a leaf."""
 ZERO = 1.0000000180025095e-35
 """LightGBM's kZeroThreshold (1e-35 as a float32): what is not further from 0 is 0."""
-LANES, BLOCK = 8, 64
-_LEFT, _SLOT, _RANK = (1 << LEFT_BITS) - 1, (1 << SLOT_BITS) - 1, LEFT_BITS + SLOT_BITS
+LANES, BLOCK, SWEEP = 8, 64, 32
+_LEFT, _SLOT = np.uint64((1 << LEFT_BITS) - 1), np.uint64((1 << SLOT_BITS) - 1)
+_SLOT_AT, _RANK_AT = np.uint64(LEFT_BITS), np.uint64(LEFT_BITS + SLOT_BITS)
 
 
 @njit(cache=True, nogil=True)
 def _below(cuts, start, stop, value):
-    """How many of the sorted cuts [start, stop) are below `value`."""
+    """How many of the sorted cuts [start, stop) are below `value`: halved while many, then counted in one sweep, which
+    the compiler makes into vector instructions without a branch."""
     low, count = start, stop - start
-    while count > 0:
-        half = (count + 1) >> 1
+    while count > SWEEP:
+        half = count >> 1
         low += half if cuts[low + half - 1] < value else 0
         count -= half
-    return low - start
+    below = 0
+    for cut in cuts[low : low + count]:
+        below += cut < value
+    return low - start + below
 
 
 @njit(cache=True, nogil=True)
@@ -59,16 +64,22 @@ def encode(x, slots, starts, cuts, codes):
 
 @njit(inline="always")
 def _step(nodes, codes, base, at):
+    # unsigned throughout: a signed index costs numba a test for negative ones
     node = nodes[at]
-    return (node & _LEFT) + (codes[base + ((node >> LEFT_BITS) & _SLOT)] > (node >> _RANK))
+    return (node & _LEFT) + uint64(uint64(codes[base + ((node >> _SLOT_AT) & _SLOT)]) > (node >> _RANK_AT))
 
 
 @njit(cache=True, nogil=True)
 def _descend(nodes, codes, base, stride, at, depth):
     """Take eight descents `depth` steps down: lane i starts at node `at[i]` with the codes at `base + i * stride`."""
     a, b, c, d, e, f, g, h = at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
-    b1, b2, b3, b4 = base + stride, base + 2 * stride, base + 3 * stride, base + 4 * stride
-    b5, b6, b7 = base + 5 * stride, base + 6 * stride, base + 7 * stride
+    b1 = base + stride
+    b2 = b1 + stride
+    b3 = b2 + stride
+    b4 = b3 + stride
+    b5 = b4 + stride
+    b6 = b5 + stride
+    b7 = b6 + stride
     for _ in range(depth):
         a = _step(nodes, codes, base, a)
         b = _step(nodes, codes, b1, b)
@@ -82,35 +93,32 @@ def _descend(nodes, codes, base, stride, at, depth):
 
 
 @njit(cache=True, nogil=True)
-def _one(nodes, values, roots, depths, codes, at):
-    """The raw sum of one coded row: eight trees at once, added up in their order."""
-    count, total = len(roots), 0.0
+def _one(nodes, values, roots, depths, order, codes, at, leaves):
+    """The raw sum of one coded row: eight trees of like depth at once, their leaves added up in the trees' order."""
+    count, total, none = len(roots), 0.0, uint64(0)
     for first in range(0, count, LANES):
-        lanes = min(LANES, count - first)
-        depth = 0
         for i in range(LANES):
-            tree = first + min(i, lanes - 1)
-            at[i] = roots[tree]
-            depth = max(depth, depths[tree])
-        _descend(nodes, codes, 0, 0, at, depth)
-        for i in range(lanes):
-            total += values[at[i]]
+            at[i] = roots[order[min(first + i, count - 1)]]
+        _descend(nodes, codes, none, none, at, depths[order[min(first + LANES, count) - 1]])
+        for i in range(min(LANES, count - first)):
+            leaves[order[first + i]] = values[at[i]]
+    for tree in range(count):
+        total += leaves[tree]
     return total
 
 
 @njit(cache=True, nogil=True)
-def score(x, nodes, values, roots, depths, slots, starts, cuts, out):
-    """Raw sums `out` float64 [n] of the rows `x` float64 [n, d]."""
-    n, width = x.shape[0], slots.shape[0]
-    at = np.empty(LANES, np.int64)
+def score(x, nodes, values, roots, depths, order, slots, starts, cuts, out):
+    """Raw sums `out` float64 [n] of the rows `x` float64 [n, d]; `order`: the trees by rising depth."""
+    n, stride = x.shape[0], slots.shape[0] + 1
+    at = np.empty(LANES, np.uint64)
     if n < LANES:
-        codes = np.zeros(width + 1, np.uint16)
+        codes, leaves = np.zeros(stride, np.uint16), np.empty(len(roots))
         for row in range(n):
             encode(x[row], slots, starts, cuts, codes)
-            out[row] = _one(nodes, values, roots, depths, codes, at)
+            out[row] = _one(nodes, values, roots, depths, order, codes, at, leaves)
         return
-    codes = np.zeros(BLOCK * (width + 1), np.uint16)
-    stride = width + 1
+    codes = np.zeros(BLOCK * stride, np.uint16)  # what a full group reads behind the last row are codes of others
     for first in range(0, n, BLOCK):
         rows = min(BLOCK, n - first)
         for i in range(rows):
@@ -120,7 +128,7 @@ def score(x, nodes, values, roots, depths, slots, starts, cuts, out):
             for start in range(0, rows, LANES):
                 for i in range(LANES):
                     at[i] = roots[tree]
-                _descend(nodes, codes, start * stride, stride, at, depths[tree])
+                _descend(nodes, codes, uint64(start * stride), uint64(stride), at, depths[tree])
                 for i in range(min(LANES, rows - start)):
                     out[first + start + i] += values[at[i]]
 
@@ -151,8 +159,25 @@ def grade(raw, thresholds, out):
 
 
 @njit(cache=True, nogil=True)
-def judge(x, nodes, values, roots, depths, slots, starts, cuts, points, chances, thresholds, raw, score_out, level):
+def judge(
+    x, nodes, values, roots, depths, order, slots, starts, cuts, points, chances, thresholds, raw, score_out, level
+):
     """`score`, `calibrate` and `grade` in one call."""
-    score(x, nodes, values, roots, depths, slots, starts, cuts, raw)
+    score(x, nodes, values, roots, depths, order, slots, starts, cuts, raw)
     calibrate(raw, points, chances, score_out)
     grade(raw, thresholds, level)
+
+
+@njit(cache=True, nogil=True)
+def gather(values, floats, valid, at, is_float, rows, out):
+    """Rows of a frame: `out` float64 [n, d] from `values` int64 [columns, capacity] and its float64 view."""
+    for i in range(len(at)):
+        column = at[i]
+        for j in range(len(rows)):
+            row = rows[j]
+            if not valid[column, row]:
+                out[j, i] = np.nan
+            elif is_float[i]:
+                out[j, i] = floats[column, row]
+            else:
+                out[j, i] = values[column, row]

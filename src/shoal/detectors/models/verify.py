@@ -21,8 +21,11 @@ from shoal.detectors.models.metadata import (
     MODEL_FORMAT,
     MODEL_VERSION,
     TREES_FILE,
+    Calibration,
     InputColumn,
+    Level,
     Metadata,
+    Origin,
 )
 from shoal.detectors.models.trees import Trees
 from shoal.errors import Corrupt, InvalidInput, Problem, Unsupported, Where, nearest_name
@@ -34,6 +37,10 @@ KINDS = {kind.name.lower(): kind for kind in Kind if kind is not Kind.TEXT}
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+){0,4}\Z")
 _HEX16, _HEX64 = re.compile(r"[0-9a-f]{16}\Z"), re.compile(r"[0-9a-f]{64}\Z")
 _PLAIN_NAME = re.compile(r"Column_[0-9]+\Z")
+_UNKNOWN = re.compile(r"unknown field `(.{1,60})`")
+_FIELDS = tuple(
+    name for struct in (Metadata, InputColumn, Calibration, Level, Origin) for name in struct.__struct_fields__
+)
 _decode = msgspec.json.Decoder(Metadata).decode
 
 
@@ -105,7 +112,9 @@ def _parse(data: bytes, where: Where) -> Metadata:
         return _decode(data)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
-        raise InvalidInput(Problem("model.shape", message, where.at(path.strip("`.") or "model"))) from None
+        unknown = _UNKNOWN.search(message)
+        nearest = nearest_name(unknown[1], _FIELDS) if unknown else ""
+        raise InvalidInput(Problem("model.shape", message, where.at(path.strip("`.")), nearest=nearest)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = "numbers are finite, the text is UTF-8"
         raise InvalidInput(Problem("model.json", f"not JSON: {error}", where, hint=hint)) from None

@@ -15,7 +15,6 @@ _SECONDS = {"s": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _SPANS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _SHARES = frozenset({"probability", "share", "p"})
-_LOGS = frozenset({"ratio of logs", "log", "log ratio"})
 
 
 def phrase(column: InputColumn, value: float) -> str:
@@ -59,18 +58,15 @@ def _usual(column: InputColumn, value: float) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, whole numbers in full up to a million."""
-    if value == round(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 1_000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    """Three significant digits, whole numbers in full as long as people read them."""
+    whole = abs(value) < 1e15 and (abs(float(f"{value:.3g}")) >= 1_000 or value == round(value))
+    return f"{value + 0.0:,.0f}" if whole else f"{value:.3g}"
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...], plain: str) -> str:
     for size, unit in units:
         if abs(value) >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{_digits(value / size)} {unit}"
     return f"{_digits(value)} {plain}"
 
 

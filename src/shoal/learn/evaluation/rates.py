@@ -11,6 +11,7 @@ Pure: arrays in, figures out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -22,6 +23,8 @@ from shoal.learn.intervals import LEVEL
 WEEK_US = 7 * DAY_US
 PER = 10_000
 """Budgets and honest rates are per this many subjects and week."""
+TAILS: tuple[float, ...] = (0.1, 0.05, 0.02)
+"""Shares of the highest cells in which the likeness of a subject's weeks is measured."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +93,40 @@ def rate_of(hit: Bools, weight: Floats, cluster: Int64s, level: float = LEVEL) -
 class Cells:
     """Honest subjects by window: `value` [m] the highest score of a subject in a window, its `weight`, and the
     `subject` it is of. `factor`: windows a week, at least 1 (what is counted in less than a week is scaled up, which
-    overstates the week and never understates it)."""
+    overstates the week and never understates it).
+
+    A subject that is odd in one week is odd in the next. How much, is measured where there is something to measure, in
+    the upper tail (`TAILS`), and the least effective size found there serves all thresholds: far up, where nobody or
+    one subject is hit, the hits themselves say nothing."""
 
     value: Floats
     weight: Floats
     subject: Int64s
     factor: float
 
+    @cached_property
+    def size(self) -> float:
+        """Effective number of independent cells."""
+        order = np.argsort(-self.value, kind="stable")
+        tail = np.cumsum(self.weight[order]) / max(float(self.weight.sum()), 1e-300)
+        sizes = [float(len(self.value))]
+        for share in TAILS:
+            hit = np.zeros(len(self.value), np.bool_)
+            hit[order[tail <= share]] = True
+            if hit.any():
+                sizes.append(effective_size(hit, self.weight, self.subject))
+        return min(sizes) if len(self.value) else 0.0
+
     def rate(self, threshold: float) -> Rate:
         """Honest subjects per 10,000 and week whose score reaches the threshold."""
-        return rate_of(self.value >= threshold, self.weight, self.subject).times(PER * self.factor)
+        if not len(self.value):
+            return Rate(None, 0.0, 1.0).times(PER * self.factor)
+        hit = self.value >= threshold
+        value = float(self.weight[hit].sum() / self.weight.sum())
+        low, high = exact(value * self.size, self.size)
+        return Rate(value, min(low, value), max(high, value), self.size, int(hit.sum()), len(hit)).times(
+            PER * self.factor
+        )
 
 
 def cells_of(score: Floats, weight: Floats, subject: Int64s, time: Int64s, honest: Bools) -> Cells:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.isotonic import IsotonicRegression
+from sklearn.isotonic import IsotonicRegression, isotonic_regression
 
 from shoal.detectors.models.metadata import Calibration
 from shoal.learn.evaluation.rates import effective_size
@@ -129,23 +129,33 @@ def _isotonic(raw: Floats, y: Floats, weight: Floats) -> Points:
 
 
 def _venn_abers(raw: Floats, y: Floats, weight: Floats) -> Points:
-    """p1 / (1 - p0 + p1) at places among the scores; between them the answer changes little, as scores are dense."""
-    seen = np.unique(raw)
-    at = np.unique(np.linspace(0, len(seen) - 1, min(MOST_POINTS // 2, len(seen))).round().astype(np.int64))
-    top = seen[max(0, len(seen) - MOST_POINTS // 4) :]  # the abusive end is where steps are steep and rows few
-    places = np.unique(np.concatenate([seen[at], top]))
-    order = np.argsort(raw, kind="stable")
-    xs, ys, ws = raw[order], y[order], weight[order]
+    """p1 / (1 - p0 + p1) at places among the scores; between them the answer changes little, as scores are dense.
+
+    Neighbours with the same outcome get the same value from any isotonic fit, so runs of them are one point each, which
+    makes the fits as small as the positives are few, and changes nothing."""
+    seen, inverse = np.unique(raw, return_inverse=True)
+    weights = np.bincount(inverse, weight)
+    sums = np.bincount(inverse, weight * y)
+    starts = np.flatnonzero(np.diff(sums / weights, prepend=-1.0) != 0)
+    at = np.linspace(0, len(seen) - 1, min(MOST_POINTS // 2, len(seen))).round().astype(np.int64)
+    top = np.arange(max(0, len(seen) - MOST_POINTS // 4), len(seen))  # where steps are steep and rows few
+    places = np.unique(np.concatenate([at, top]))
     answers = []
     for place in places.tolist():
-        where = int(np.searchsorted(xs, place))
-        both = []
-        for said in (0.0, 1.0):
-            x, t, w = np.insert(xs, where, place), np.insert(ys, where, said), np.insert(ws, where, 1.0)
-            both.append(float(IsotonicRegression().fit(x, t, sample_weight=w).predict([place])[0]))
-        p0, p1 = both
+        cuts = np.unique(np.concatenate([starts, [place, min(place + 1, len(seen) - 1)]]))
+        w, s = np.add.reduceat(weights, cuts), np.add.reduceat(sums, cuts)
+        own = int(np.searchsorted(cuts, place))
+        p0, p1 = (_with_one(w, s, own, said) for said in (0.0, 1.0))
         answers.append(p1 / (1 - p0 + p1))
-    return places, np.maximum.accumulate(np.array(answers))
+    return seen[places], np.maximum.accumulate(np.array(answers))
+
+
+def _with_one(weight: Floats, sums: Floats, at: int, said: float) -> float:
+    """What isotonic regression says at a point after one more row there."""
+    w, s = weight.copy(), sums.copy()
+    w[at] += 1.0
+    s[at] += said
+    return float(isotonic_regression(s / w, sample_weight=w)[at])
 
 
 def _sigmoid(raw: Floats, y: Floats, weight: Floats) -> Points:

@@ -1,8 +1,9 @@
 """Thresholds from a budget: how many honest subjects may reach a level, or how many alerts a day there may be.
 
-The threshold is the lowest at which the upper end of the 95 % Clopper-Pearson interval of the honest rate is within
-the budget. Choosing it from the rows that measure it does not spoil that: above the k-th highest of n independent
-honest scores the true rate is at most the interval's upper end with the interval's confidence, whatever the
+The threshold is the lowest at which the honest rate that was seen is within the budget; a level says the interval of
+that rate too. Where a promise is wanted (`assured`), it is the lowest at which the upper end of the 95 %
+Clopper-Pearson interval is within the budget. Choosing it from the rows that measure it does not spoil that: above
+the k-th highest of n independent honest scores the true rate is at most the interval's upper end with the interval's confidence, whatever the
 distribution (the tolerance limits of Wilks, Ann. Math. Stat. 1941). It holds for subjects like these: not after a
 drift, and not for abuse among the presumed honest, which makes it stricter than needed.
 
@@ -37,9 +38,10 @@ class Threshold:
     note: str = ""
 
 
-def honest_threshold(cells: Cells, budget: float, others: Floats) -> Threshold:
+def honest_threshold(cells: Cells, budget: float, others: Floats, *, assured: bool = True) -> Threshold:
     """The lowest threshold within `budget` honest subjects per 10,000 and week. `others`: all scores of the part,
-    between whose values the threshold stands. Raises `InvalidInput` (`levels.budget`, `levels.no_honest`)."""
+    between whose values the threshold stands; `assured`: see the module. Raises `InvalidInput` (`levels.budget`,
+    `levels.no_honest`)."""
     if not (math.isfinite(budget) and budget > 0):
         raise InvalidInput(Problem("levels.budget", f"a budget of {budget}", allowed="over 0 per 10,000 and week"))
     if not len(cells.value):
@@ -47,18 +49,19 @@ def honest_threshold(cells: Cells, budget: float, others: Floats) -> Threshold:
     order = np.argsort(-cells.value, kind="stable")
     value = cells.value[order]
     steps = np.flatnonzero(np.diff(value, append=-np.inf) < 0) + 1  # counts at which a threshold can stand
-    best, rate = 0, cells.rate(np.inf)
-    enough = rate.high <= budget
     share = budget / (PER * cells.factor)
-    weights = np.cumsum(cells.weight[order])
-    for count in steps[weights[steps - 1] <= share * weights[-1]].tolist() if enough else ():
+    reached = np.cumsum(cells.weight[order])[steps - 1] / cells.weight.sum()
+    best, rate = 0, cells.rate(np.inf)
+    enough = rate.high <= budget if assured else share * rate.size >= 1
+    for count in steps[reached <= share].tolist() if enough else ():
         found = cells.rate(float(value[count - 1]))
-        if found.high <= budget:
-            best, rate = count, found
+        if assured and found.high > budget:
+            break
+        best, rate = count, found
     threshold = _between(value, best, others)
     if enough:
         return Threshold(threshold, rate)
-    needed = _needed(share)
+    needed = _needed(share) if assured else math.ceil(1 / share)
     note = (
         f"a budget of {budget:g} per 10,000 and week cannot be shown by {rate.size:,.0f} independent honest cases "
         f"(about {needed:,} are needed): the threshold stands above all of them, and up to {rate.high:.3g} are possible"
@@ -86,7 +89,9 @@ def alert_threshold(score: Floats, subject: Int64s, time: Int64s, weight: Floats
     return Threshold(_between(value, count, score), Rate(seen, seen, seen, float(days), count, len(keys)))
 
 
-def fit_levels(cells: Cells, budgets: Mapping[str, float], others: Floats) -> tuple[list[Level], list[str]]:
+def fit_levels(
+    cells: Cells, budgets: Mapping[str, float], others: Floats, *, assured: bool = True
+) -> tuple[list[Level], list[str]]:
     """The levels of a definition, watch first, and the notes. A stricter level never stands below a laxer one."""
     levels, notes, floor = [], [], -math.inf
     if unknown := [name for name in budgets if name not in NAMES]:
@@ -94,7 +99,7 @@ def fit_levels(cells: Cells, budgets: Mapping[str, float], others: Floats) -> tu
             [Problem("levels.name", f"no level {name!r}", allowed=", ".join(NAMES)) for name in sorted(unknown)]
         )
     for name in [name for name in NAMES if name in budgets]:
-        found = honest_threshold(cells, budgets[name], others)
+        found = honest_threshold(cells, budgets[name], others, assured=assured)
         if found.threshold < floor:
             found = Threshold(floor, cells.rate(floor), "stands where the laxer level does, whose budget is smaller")
         floor = found.threshold

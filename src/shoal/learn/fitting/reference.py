@@ -55,8 +55,10 @@ def edges_of(value: Floats, weight: Floats, cells: int = CELLS) -> Floats:
 
 
 def shares_of(value: Floats, weight: Floats, edges: Floats) -> Floats:
-    """The share of weight in each cell [k + 1]; zeros where there is no value."""
+    """The share of weight in each cell [k + 1]; none where there is no value."""
+    if not len(value):
+        return np.zeros(0)
     cell = np.searchsorted(edges, value, side="right")
     sums = np.bincount(cell, weight, len(edges) + 1)
-    shares: Floats = np.clip(sums / sums.sum(), 0.0, 1.0) if len(value) else np.zeros(len(edges) + 1)
+    shares: Floats = np.clip(sums / sums.sum(), 0.0, 1.0)
     return shares

@@ -23,7 +23,8 @@ class FitSettings:
     `leaves` at most. `maturity_us`, `lead_us`: as in `read_targets`. `honest_per_positive`: rows of honest accounts
     that are kept a positive row (but never fewer than `honest_rows`), the rest being sampled out by account.
     `unlabelled`: "negative" takes presumed negatives for negatives, "weighted" corrects by Elkan and Noto's weights;
-    `label_share` is then the share of abusive rows that get a label, where it is known better than it can be
+    `assured`: a level's threshold keeps the upper end of the honest rate's interval within the budget, not the rate
+    itself. `label_share` is then the share of abusive rows that get a label, where it is known better than it can be
     estimated. `method`: of calibration, None to choose among `METHODS`.
 
     Raises `InvalidInput` (`fit.settings`) with all problems.
@@ -41,6 +42,7 @@ class FitSettings:
     unlabelled: str = "negative"
     label_share: float | None = None
     method: str | None = None
+    assured: bool = False
 
     def __post_init__(self) -> None:
         rules = (

@@ -5,10 +5,11 @@ If each abusive account is reported with the same chance c, whatever it looks li
 negative then counts as positive with weight w = (1 - c)/c × p/(1 - p) and as negative with 1 - w, and the calibrated
 probability is divided by c.
 
-The assumption is strong, and the mean underestimates c where abuse cannot be told for sure even from its inputs: the
-correction then goes too far. So it is asked for, never the default; a team that has audited a sample (or reads the
-share of labels that never come off its delays) gives `label_share` itself. It corrects probabilities far more than it
-corrects the order of rows.
+The mean (their first estimator) is far too low where abuse cannot be told for sure from its inputs: on made-up data
+of known truth it said 0.11 to 0.28 for 0.40. So c is estimated where abuse is as good as sure, as in their third: the
+largest share of labelled rows among the highest scores, over prefixes long enough to be no accident. The assumption
+stays strong, so the correction is asked for, never the default; a team that has audited a sample gives `label_share`
+itself. It corrects probabilities far more than the order of rows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from shoal.learn.frame import Bools, Floats
 
 LEAST_SHARE = 0.05
 """An estimate under this says more of the estimate than of the labels."""
+LEAST_TOP = 20
+"""Labelled rows that a prefix of the list must hold."""
+LEAST_ACCOUNTS = 20
+"""Labelled accounts held out under which no estimate is made: with 14 one of three was half of the truth, and scores
+were worse for it; with 40 none."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,19 @@ class LabelShare:
     rows: int
 
 
-def estimate_label_share(labelled: Floats, weight: Floats) -> LabelShare:
-    """Elkan and Noto's first estimator from P(labelled | x) of labelled rows [n] that were not learned from."""
-    if not len(labelled):
+def estimate_label_share(raw: Floats, labelled: Bools, weight: Floats) -> LabelShare:
+    """The share of labelled among the highest of rows [n] that were not learned from (without those that are known to
+    be negative): the largest over prefixes with at least `LEAST_TOP` labelled rows, or half of them."""
+    count = int(labelled.sum())
+    if not count:
         return LabelShare(1.0, 0)
-    return LabelShare(float(np.clip(np.average(labelled, weights=weight), LEAST_SHARE, 1.0)), len(labelled))
+    order = np.argsort(-raw, kind="stable")
+    caught, all_ = np.cumsum((weight * labelled)[order]), np.cumsum(weight[order])
+    number = np.cumsum(labelled[order])
+    ends = np.flatnonzero(np.diff(raw[order], append=-np.inf) < 0)  # tied scores stand or fall together
+    ends = ends[number[ends] >= min(LEAST_TOP, max(1, count // 2))]
+    best = int(ends[np.argmax(caught[ends] / all_[ends])])
+    return LabelShare(float(np.clip(caught[best] / all_[best], LEAST_SHARE, 1.0)), int(number[best]))
 
 
 def weigh_unlabelled(sample: Sample, presumed: Bools, labelled: Floats, share: float) -> Sample:
