@@ -38,7 +38,8 @@ VIEWS = (
     }),
     View("reading", {"colleagues read from": 1, "files of colleagues": 1, "times the usual": 1}),
     View("entry", {
-        "colleagues on the same new device": 1, "days that the organisation knows the address": -1, "files read": 1,
+        "colleagues on the same new device": 1, "days that the organisation knows the address": -1,
+        "files of colleagues read": 1,
     }),
     View("application", {"colleagues with it": 1, "share of its users who are colleagues": 1}),
 )  # fmt: skip
@@ -153,9 +154,8 @@ def _entry(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
         .group_by("account", "device", maintain_order=True)
         .agg(pl.col("time").first(), pl.col("day").first(), pl.col("ip").first())
     )
-    known = log.created.with_columns(pl.col("created"))
     first = (
-        first.join(known, on="account", how="left")
+        first.join(log.created, on="account", how="left")
         .filter(pl.col("time") - pl.col("created") > DAY, pl.col("day") > 0)
         .join(orgs, on="account")
     )
@@ -171,7 +171,7 @@ def _entry(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
     fan = fan.group_by("account", "device").agg(pl.col("other").n_unique().alias("fan"))
     seen = used.join(orgs, on="account").group_by("org", "ip").agg(pl.col("day").min().alias("since"))
     read = (
-        used.filter(pl.col("type") == "file.downloaded")
+        used.filter(pl.col("type") == "file.downloaded", pl.col("owner") != pl.col("account"))
         .group_by("account", "device", "day")
         .agg(pl.col("file").n_unique().alias("read"))
     )
@@ -180,10 +180,12 @@ def _entry(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
         .join(seen, on=["org", "ip"], how="left")
         .join(read, on=["account", "device", "day"], how="left")
     )
+    age = pl.col("day") - pl.col("since")
+    known = pl.when(age < 7).then(0).otherwise(age)  # an intruder's second day makes his address no older
     return table.group_by("account", "day").agg(
         pl.col("fan").max().fill_null(0).alias("colleagues on the same new device"),
-        (pl.col("day") - pl.col("since")).min().alias("days that the organisation knows the address"),
-        pl.col("read").max().fill_null(0).alias("files read"),
+        known.min().alias("days that the organisation knows the address"),
+        pl.col("read").max().fill_null(0).alias("files of colleagues read"),
     )
 
 

@@ -4,7 +4,7 @@ A window is judged by its scores at its last event. Honest windows of days 7 and
 .001 occurs (interval: accounts resampled). An attacked account counts as found when one of its windows with five or
 more stolen downloads scores above the threshold that touches a given share of honest account-days of the last week.
 Baselines over the same windows: the plain count; its global z-score (logarithm, by part of the week, mean and spread of
-all honest windows, future ones too); the account's own z-score over its earlier windows.
+all windows, future ones too); the account's own z-score over its earlier windows.
 """
 
 from __future__ import annotations
@@ -51,10 +51,8 @@ def baselines(windows: pl.DataFrame) -> pl.DataFrame:
         (-pl.col("p_self").log10()).alias("self"), (-pl.col("p_peers").log10()).alias("peers"),
         pl.col("observed").alias("threshold"),
     )  # fmt: skip
-    honest = windows.filter(pl.col("stolen") == 0).group_by("part").agg(
-        pl.col("y").mean().alias("mean"), pl.col("y").std().alias("spread")
-    )  # fmt: skip
-    windows = windows.join(honest, on="part", how="left", maintain_order="left").with_columns(
+    usual = windows.group_by("part").agg(pl.col("y").mean().alias("mean"), pl.col("y").std().alias("spread"))
+    windows = windows.join(usual, on="part", how="left", maintain_order="left").with_columns(
         ((pl.col("y") - pl.col("mean")) / pl.col("spread").fill_null(1.0)).alias("global_z")
     )
     n = pl.col("y").cum_count().over("account") - 1
@@ -69,8 +67,9 @@ def baselines(windows: pl.DataFrame) -> pl.DataFrame:
 def calibration(windows: pl.DataFrame, rounds: int) -> dict[str, Any]:
     """Share of honest windows at or below .001, as a multiple of .001, with its interval."""
     honest = windows.filter((pl.col("stolen") == 0) & (pl.col("day") >= 7)).with_columns(
-        (10.0 ** -pl.col("surprise")).alias("p_combined"), (pl.col("account") + pl.col("seed").cast(pl.String)).alias("who")
-    )  # fmt: skip
+        (10.0 ** -pl.col("surprise")).alias("p_combined"),
+        (pl.col("account") + pl.col("seed").cast(pl.String)).alias("who"),
+    )
     print(f"Calibration: {len(honest):,} honest windows; the share at or below a probability, over the probability")
     figures: dict[str, Any] = {}
     for name in ("p_self", "p_peers", "p_when", "p_combined"):

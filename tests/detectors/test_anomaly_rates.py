@@ -149,6 +149,14 @@ def test_events_are_counted_by_hour_and_segment():
         (103 * HOUR, {("client", "web"): 2, ("country", "BR"): 1, ("country", "other"): 0}, 2),
     ]
     assert count_buckets(np.zeros(0, np.int64), {}) == []
+    who = np.array([9, 9, 9, 9, 9])
+    assert [total for _, _, total in count_buckets(times, columns, once=who)] == [1, 1, 1, 1]
+    assert [counts["country", "BR"] for _, counts, _ in count_buckets(times, columns, least=1, once=who)] == [
+        1,
+        0,
+        0,
+        1,
+    ]
 
 
 REFUSED = [

@@ -220,7 +220,8 @@ def _judged(
     learned = None
     if first_days is not None and first_days.models:
         progress.stage("deciding the rest again without models")
-        alone = rules_alone(home, first_days.position, progress.moved)
+        attacks = {row["event_id"] for row in truth.to_pylist() if row["harmful"] and row["attack"]}
+        alone = rules_alone(home, first_days.position, attacks, progress.moved)
         learned = _learned(first_days, alone, labels, truth, decided, people, until_us)
     page = demo_page(
         run.scenario.title or run.scenario.name,

@@ -39,9 +39,10 @@ class FirstDays:
 
 
 def cut_events(source: Path, until_us: int, first: Path, rest: Path) -> None:
-    """Write the lines of a native file into two: those up to the first event that was received after `until_us`, and
-    the others. Nothing is done where both exist."""
+    """Divide a native file in two: the lines up to the first event that was received after `until_us`, and the others;
+    the whole is then removed. Nothing is divided where both exist."""
     if first.exists() and rest.exists():
+        source.unlink(missing_ok=True)
         return
     aside = [path.with_suffix(".tmp") for path in (first, rest)]
     with source.open("rb") as lines, aside[0].open("wb") as early, aside[1].open("wb") as late:
@@ -52,6 +53,7 @@ def cut_events(source: Path, until_us: int, first: Path, rest: Path) -> None:
             out.write(line)
     for path, target in zip(aside, (first, rest), strict=True):
         path.replace(target)
+    source.unlink()
 
 
 def received_us(line: bytes) -> int:

@@ -8,12 +8,15 @@ touches as many honest subjects as the rules of its threat do. Knows no simulato
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from shoal.detectors.models.model import Model
 from shoal.errors import Permanent
@@ -30,10 +33,11 @@ from shoal.storage.journal import Journal
 
 @dataclass(frozen=True)
 class Alone:
-    """The stretch as the rules alone decide it, and the rows of each detector in it."""
+    """The stretch as the rules alone decide it, the rows of each detector in it, and the seqs of events of attacks."""
 
     touches: list[Touch]
     frames: Mapping[str, TrainingFrame]
+    attack_seqs: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,15 @@ class Gain:
     honest_both: int
 
 
-def rules_alone(home: Home, position: int, moved: Callable[[int, int], None] = lambda _done, _total: None) -> Alone:
-    """Decide the records from `position` on without models. Raises `Permanent` where no snapshot stands there."""
+def rules_alone(
+    home: Home,
+    position: int,
+    attacks: Collection[str],
+    moved: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Alone:
+    """Decide the records from `position` on without models. `attacks`: ids of the events that belong to attacks.
+
+    Raises `Permanent` where no snapshot stands at `position`."""
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
     try:
         with tempfile.TemporaryDirectory(prefix="shoal-alone-") as place:
@@ -64,12 +75,17 @@ def rules_alone(home: Home, position: int, moved: Callable[[int, int], None] = l
             wanted = chosen_models(engine.pack, ())
             gathering = Gathering(engine, wanted, (-(2**62), 2**62), 1.0, ())
             touches: list[Touch] = []
+            ids, seqs_of_attacks = pa.array(sorted(attacks), pa.string()), []
             for group in journal.read_groups(position):
                 moved(group.last_seq + 1 - position, journal.next_seq - position)
                 if any(frame.kind == MODELS for frame in group.controls):
                     continue  # it stands in a group of its own
                 outcome = gathering.take(group)
-                if outcome is None or not (outcome.decisions.hits.tier > 0).any():
+                if outcome is None:
+                    continue
+                harmful = np.asarray(pc.is_in(outcome.table.column("event_id"), value_set=ids))
+                seqs_of_attacks.append(outcome.seq[harmful])
+                if not (outcome.decisions.hits.tier > 0).any():
                     continue
                 rows, _ = rows_of(outcome.table, outcome.decisions, engine)
                 seqs = outcome.seq
@@ -82,7 +98,7 @@ def rules_alone(home: Home, position: int, moved: Callable[[int, int], None] = l
             engine.features.close()
     finally:
         journal.close()
-    return Alone(touches, frames)
+    return Alone(touches, frames, np.concatenate([np.zeros(0, np.int64), *seqs_of_attacks]))
 
 
 def gains(
@@ -96,24 +112,27 @@ def gains(
 ) -> list[Gain]:
     """Compare by detector and kind. `labels`: the truth, as rows of the label schema; `decided`: what was decided with
     models; `also`: further threats whose rules count as those of a detector's. Decisions before `from_us` do not
-    count, nor labels that ended before."""
+    count, and subjects are those whose abuse began after it. Nobody is touched by what an attack did in his name."""
     also = also or {}
-    known = [row for row in labels if (row["end"] is None or row["end"] >= from_us)]
+    known = list(labels)
     bad = [row for row in known if not row["kind"].startswith("benign")]
     abusive = {(kind, row["subject"]) for row in bad for kind in (row["subject_type"], "account")}
     after = [touch for touch in decided if touch.row.as_of >= from_us]
+    attacks = set(alone.attack_seqs.tolist())
     found: list[Gain] = []
     for name, model in models.items():
         frame = alone.frames[name]
         definition = frame.definition
         kinds: dict[str, set[str]] = {}
         for row in known:
+            if row["start"] is None or row["start"] < from_us:
+                continue
             if row["subject_type"] == definition.subject and row["kind"] in definition.labels:
                 kinds.setdefault(row["kind"], set()).add(row["subject"])
         threats = {definition.threat, *also.get(definition.threat, ())}
-        ruled, honest = _reached(alone.touches, threats, definition.subject, abusive)
-        both, honest_both = _reached(after, threats, definition.subject, abusive)
-        caught = _caught(model, frame, abusive, len(honest))
+        ruled, honest = _reached(alone.touches, threats, definition.subject, abusive, attacks)
+        both, honest_both = _reached(after, threats, definition.subject, abusive, attacks)
+        caught = _caught(model, frame, abusive, attacks, len(honest))
         found += [
             Gain(name, kind, len(names), len(names & ruled), len(names & caught), len(names & both), len(honest),
                  len(honest_both))
@@ -123,26 +142,33 @@ def gains(
 
 
 def _reached(
-    touches: Iterable[Touch], threats: set[str], subject: str, abusive: set[tuple[str, str]]
+    touches: Iterable[Touch], threats: set[str], subject: str, abusive: set[tuple[str, str]], attacks: set[int]
 ) -> tuple[set[str], set[str]]:
     """Subjects that reached `challenge` for these threats, and the honest ones among them."""
-    reached = set()
+    reached, felt = set(), set()
     for touch in touches:
         if touch.row.tier >= Tier.CHALLENGE and touch.row.threat in threats:
             name = touch.row.subject if touch.row.subject_type == subject else touch.person
             if name and (touch.row.subject_type == subject or subject == "account"):
                 reached.add(name)
-    return reached, {name for name in reached if (subject, name) not in abusive}
+                if touch.row.seq not in attacks:
+                    felt.add(name)
+    return reached, {name for name in felt if (subject, name) not in abusive}
 
 
-def _caught(model: Model, frame: TrainingFrame, abusive: set[tuple[str, str]], honest: int) -> set[str]:
+def _caught(
+    model: Model, frame: TrainingFrame, abusive: set[tuple[str, str]], attacks: set[int], honest: int
+) -> set[str]:
     """The subjects whose highest score lies above that of all but `honest` honest subjects."""
     raw = model.raw(np.ascontiguousarray(frame.x))
+    subject = frame.definition.subject
     worst: dict[str, float] = {}
-    for name, value in zip(frame.subject.to_pylist(), raw.tolist(), strict=True):
+    felt: dict[str, float] = {}
+    for name, value, seq in zip(frame.subject.to_pylist(), raw.tolist(), frame.seq.tolist(), strict=True):
         if name is not None and value > worst.get(name, -np.inf):
             worst[name] = value
-    subject = frame.definition.subject
-    good = sorted((value for name, value in worst.items() if (subject, name) not in abusive), reverse=True)
+        if name is not None and seq not in attacks and value > felt.get(name, -np.inf):
+            felt[name] = value
+    good = sorted((value for name, value in felt.items() if (subject, name) not in abusive), reverse=True)
     cut = good[honest] if honest < len(good) else -np.inf
     return {name for name, value in worst.items() if value > cut}

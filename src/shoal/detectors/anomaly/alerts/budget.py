@@ -62,14 +62,14 @@ class _Day:
     keys: list[str]
     subjects: list[str]
     below: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    standing: Floats = field(default_factory=lambda: np.zeros((2, 0)))  # share below, mean of the directions' shares
 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """An event of the day: how many others it does not exceed in every direction, and what orders ties."""
+    """An event of the day, and its place among those of its view in the window, from 1."""
 
-    others: int
-    tie: float
+    rank: int
     view: int
     row: int
 
@@ -77,12 +77,12 @@ class _Ranked:
 class AlertBudget:
     """Spends `per_day` alerts a day, counted over a trailing window of `window_days`.
 
-    At the close of a day each event is counted against all events of its view in the window, the day included. The
-    day's events are taken in the order of how many others they do *not* exceed in every direction (as many alerts would
-    be needed at that threshold, so views of any size can be merged); ties by the mean of their shares in the single
-    directions, then by view and key. They are taken until the budget is spent: what earlier days of the window left may
-    be spent as well, up to `BURST` times a day's. A key that had an alert in the last `quiet_days` costs nothing and
-    gets none: one analyst is already at it. Nothing alerts in the first `learn_days`.
+    At the close of a day each event gets its directed score against all events of its view in the window, the day
+    included; ties are ordered by the mean of its shares in the single directions, then by key. The day's events are
+    taken by their rank among all events of their view in the window, view by view in turn, so that a large view does
+    not drown a small one, until the budget is spent: what earlier days of the window left may
+    be spent as well, up to `BURST` times a day's. Events of one key and day are one alert; a subject that an alert of
+    the last `quiet_days` named gets none: somebody is already at it. Nothing alerts in the first `learn_days`.
     """
 
     def __init__(
@@ -105,11 +105,12 @@ class AlertBudget:
         self._days: list[dict[int, _Day]] = [{} for _ in views]
         self._first: int | None = None
         self._last: int | None = None
-        self._alerts: list[tuple[int, str]] = []  # (day, key) of the window
+        self._alerts: list[int] = []  # the days of the window's alerts
+        self._told: dict[str, int] = {}  # subject → day of the last alert that named it
 
     def add(self, view: str, keys: Sequence[str], values: npt.ArrayLike, subjects: Sequence[str] | None = None) -> None:
-        """Events of the open day: a key each (what one analyst looks into), `values` [n, directions], and whom an event
-        is about (the key, where nothing is said). NaN is unknown and not suspicious. Raises `InvalidInput`
+        """Events of the open day: a key each (what one analyst looks into in a day), `values` [n, directions], and whom
+        an event is about (the key, where nothing is said). NaN is unknown and not suspicious. Raises `InvalidInput`
         (`alerts.view`, `detector.not_numbers`, `detector.shape`)."""
         if view not in self._places:
             near = nearest_name(view, self._places)
@@ -132,16 +133,17 @@ class AlertBudget:
             raise InvalidInput(Problem("alerts.day", message, Where(path="day"), allowed=f"{self._last + 1} or more"))
         self._first = day if self._first is None else self._first
         self._last = day
-        self._alerts = [one for one in self._alerts if one[0] > day - max(self.window_days, self.quiet_days)]
+        self._alerts = [when for when in self._alerts if when > day - self.window_days]
+        self._told = {subject: when for subject, when in self._told.items() if when > day - self.quiet_days}
         ranked: list[_Ranked] = []
         for place in range(len(self.views)):
             ranked += self._rank(place, day)
         if day < self._first + self.learn_days:
             return []
-        return self._spend(sorted(ranked, key=lambda one: (one.others, one.tie, one.view, one.row)), day)
+        return self._spend(sorted(ranked, key=lambda one: (one.rank, one.view)), day)
 
     def _rank(self, place: int, day: int) -> list[_Ranked]:
-        """Count the events of the open day of a view against its window."""
+        """Score the open day of a view and rank it within its window."""
         kept = {number: one for number, one in self._days[place].items() if number > day - self.window_days}
         pieces, self._open[place] = self._open[place], []
         self._days[place] = kept
@@ -155,16 +157,18 @@ class AlertBudget:
             np.searchsorted(np.sort(column), mine, "right")
             for column, mine in zip(reference.T, today.turned.T, strict=True)
         ]
-        ties = -np.sum(single, axis=0) / (len(single) * len(reference))
-        others = len(reference) - 1 - today.below
-        return [_Ranked(int(others[i]), float(ties[i]), place, i) for i in range(len(today.keys))]
+        mean = np.sum(single, axis=0) / (len(single) * len(reference))
+        today.standing = np.stack([today.below / max(len(reference) - 1, 1), mean])
+        every = np.concatenate([one.standing for one in kept.values()], axis=1)
+        order = np.lexsort((-every[1], -every[0]))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(1, len(order) + 1)
+        return [_Ranked(int(one), place, i) for i, one in enumerate(rank[len(order) - len(today.keys) :])]
 
     def _spend(self, candidates: list[_Ranked], day: int) -> list[Alert]:
         assert self._first is not None
         active = min(day - self._first - self.learn_days + 1, self.window_days)
-        spent = sum(when > day - self.window_days for when, _ in self._alerts)
-        left = min(int(self.per_day * active + 1e-9) - spent, max(int(BURST * self.per_day + 1e-9), 1))
-        quiet = {key for when, key in self._alerts if when > day - self.quiet_days}
+        left = min(int(self.per_day * active + 1e-9) - len(self._alerts), max(int(BURST * self.per_day + 1e-9), 1))
         made: dict[str, Alert] = {}
         more: dict[str, list[tuple[str, str]]] = {}
         for one in candidates:
@@ -172,12 +176,13 @@ class AlertBudget:
             key, subject, view = today.keys[one.row], today.subjects[one.row], self.views[one.view]
             if key in made:
                 more[key].append((view.name, subject))
-            elif key not in quiet and len(made) < left:
+            elif subject not in self._told and len(made) < left:
                 events = sum(len(part.keys) for part in self._days[one.view].values())
                 values = dict(zip(view.directions, today.values[one.row].tolist(), strict=True))
                 made[key] = Alert(day, view.name, key, subject, int(today.below[one.row]), events - 1, values)
                 more[key] = []
-        self._alerts += [(day, key) for key in made]
+        self._alerts += [day] * len(made)
+        self._told |= {subject: day for key, alert in made.items() for _, subject in [("", alert.subject), *more[key]]}
         return [
             Alert(**{**vars(alert), "further": tuple(sorted(set(more[key]) - {(alert.view, alert.subject)}))})
             for key, alert in made.items()

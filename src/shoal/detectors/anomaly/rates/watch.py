@@ -171,19 +171,31 @@ def watch_rates(buckets: Iterable[Bucket], settings: Settings | None = None) -> 
 
 
 def count_buckets(
-    times: npt.NDArray[np.int64], columns: Mapping[str, Sequence[str | None]], bucket_s: int = 3600, least: int = 50
+    times: npt.NDArray[np.int64],
+    columns: Mapping[str, Sequence[str | None]],
+    bucket_s: int = 3600,
+    least: int = 50,
+    once: npt.NDArray[np.int64] | None = None,
 ) -> list[Bucket]:
     """Count events (µs UTC each, any order) by bucket and by the value of each column (None counts under none).
 
     Values with fewer than `least` events in all are counted together as `other`. Buckets without events, between the
-    first and the last, are there and empty.
+    first and the last, are there and empty. With `once` (a number for whoever did it) everybody counts once a bucket
+    and value, so that one person's backup is no wave.
     """
     if not len(times):
         return []
     length = bucket_s * 1_000_000
     places = times // length
-    first, count = int(places.min()), int(places.max() - places.min()) + 1
-    totals = np.bincount(places - first, minlength=count)
+    places = places - places.min()
+    first, count = int(times.min() // length), int(places.max()) + 1
+    who = np.arange(len(times)) if once is None else np.unique(once, return_inverse=True)[1]
+
+    def counted(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        pairs = places[chosen] * (len(times) + 1) + who[chosen]
+        return np.bincount((pairs if once is None else np.unique(pairs)) // (len(times) + 1), minlength=count)
+
+    totals = counted(np.ones(len(times), np.bool_))
     named: list[dict[Segment, float]] = [{} for _ in range(count)]
     for dimension in sorted(columns):
         values = np.array([value if value is not None else "" for value in columns[dimension]], dtype=np.str_)
@@ -191,6 +203,6 @@ def count_buckets(
         words = np.where(sizes < least, "other", texts)
         for word in sorted({str(w) for w, text in zip(words, texts, strict=True) if text != ""}):
             chosen = np.isin(codes, np.flatnonzero((words == word) & (texts != "")))
-            for place, found in enumerate(np.bincount(places[chosen] - first, minlength=count)):
+            for place, found in enumerate(counted(chosen)):
                 named[place][dimension, word] = float(found)
     return [((first + i) * length, named[i], float(totals[i])) for i in range(count)]
