@@ -103,11 +103,18 @@ def make_world(
         slices={
             "account_age_s": x[:, 5] * 86_400,
             "mobile": (account % 3 == 0).astype(np.float64),
-            "vpn": (x[:, 1] > 1.5).astype(np.float64),
+            "vpn": (account % 5 == 0).astype(np.float64),
         },
     )
     frame = builder.frame(Provenance("made-up", "1", "0" * 16, 0, len(time) - 1))
     return World(frame, labels, abusive, probability, START_US + days * DAY_US)
+
+
+# rates of failures and downloads, means of new_network, distance, hour_oddity (in units of `signal`)
+USUAL, TRAVELLER = (0.3, 2.0, 0.0, 0.0, 0.0), (0.3, 2.0, 1.5, 1.5, 0.5)
+NOISY, QUIET = (4.0, 2.0, 0.5, 0.5, 1.0), (0.3, 9.0, 1.5, 1.0, 0.0)
+SHARES = {USUAL: 0.95, TRAVELLER: 0.05, NOISY: 0.5, QUIET: 0.5}
+"""Shares among honest rows, and among abusive ones: no single input, and no sum of inputs, tells them apart."""
 
 
 def _inputs(
@@ -117,24 +124,24 @@ def _inputs(
     accounts: int,
     signal: float,
 ) -> tuple[Floats, Floats]:
-    """Inputs, and the log of the likelihood ratio of abuse; the informative ones have a known density by class."""
+    """Inputs, and the log of the likelihood ratio of abuse from the densities that they were drawn from."""
     n = len(abusive)
-    rate = np.where(abusive, 1 + signal, 0.4)
-    failures = chance.poisson(rate).astype(np.float64)
-    ratio = failures * np.log((1 + signal) / 0.4) - (1 + signal - 0.4)
-    columns = [failures]
-    for scale in (1.0, 0.8, 0.5):
-        shift = np.where(abusive, signal * scale, 0.0)
-        value = chance.normal(shift, 1.0)
-        ratio += signal * scale * value - (signal * scale) ** 2 / 2
-        columns.append(value)
-    rate = np.where(abusive, 4 * signal, 2.0)
-    downloads = chance.poisson(rate).astype(np.float64)
-    ratio += downloads * np.log(4 * signal / 2.0) - (4 * signal - 2.0)
+    second = chance.random(n) < np.where(abusive, SHARES[QUIET], SHARES[TRAVELLER])
+    kinds = np.array([USUAL, TRAVELLER, NOISY, QUIET])
+    drawn = kinds[2 * abusive + second]
+    counts = chance.poisson(drawn[:, :2]).astype(np.float64)
+    places = chance.normal(signal * drawn[:, 2:], 1.0)
+
+    def density(kind: tuple[float, float, float, float, float]) -> Floats:
+        rates, means = np.array(kind[:2]), signal * np.array(kind[2:])
+        logs = (counts * np.log(rates) - rates).sum(axis=1) - ((places - means) ** 2).sum(axis=1) / 2
+        return np.asarray(SHARES[kind] * np.exp(logs), np.float64)
+
+    ratio = np.log(density(NOISY) + density(QUIET)) - np.log(density(USUAL) + density(TRAVELLER))
     age = chance.exponential(200, accounts)[account]
     noise = chance.normal(size=(n, 2))
     noise[chance.random(n) < 0.1, 0] = np.nan
-    return np.column_stack([*columns, downloads, age, np.full(n, 7.0), noise]), ratio
+    return np.column_stack([counts[:, 0], places, counts[:, 1], age, np.full(n, 7.0), noise]), ratio
 
 
 def _labels(

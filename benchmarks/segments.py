@@ -25,6 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
 
 from benchmarks.segments_rules import RULES, Scored, campaigns, threshold_of
 from benchmarks.segments_world import HOUR_US, WORLDS, Logins, columns_of, new_signal, read_world
@@ -37,8 +38,8 @@ HONEST_SCENARIOS = (
     "press-article",
 )  # fmt: skip
 ATTACK_SCENARIOS = ("stuffing-few", "stuffing-distributed", "spraying")
-SHARES = (0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
-QUICK_SHARES = (0.005, 0.01, 0.03, 0.1, 1.0)
+SHARES = (0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.06, 0.15, 0.5)
+QUICK_SHARES = (0.005, 0.01, 0.03, 0.2)
 FOUND = 0.9
 SIGNAL = "signal"
 SPRAY_PER_H = 95.0
@@ -59,8 +60,8 @@ class Asked:
     def of(cls, quick: bool) -> Asked:
         """`--quick` or all."""
         if quick:
-            return cls(True, range(100, 101), range(200, 201), 2, QUICK_SHARES)
-        return cls(False, range(100, 106), range(200, 206), 2, SHARES)
+            return cls(True, range(100, 101), range(200, 201), 1, QUICK_SHARES)
+        return cls(False, range(100, 106), range(200, 204), 2, SHARES)
 
 
 def honest(logins: Logins) -> Logins:
@@ -164,7 +165,8 @@ def members(asked: Asked, dump: str, figures: dict[str, Any]) -> None:
         scenario = builtin_scenario(name)
         found: dict[str, list[float]] = {attack.id: [] for attack in scenario.adversaries}
         sums: dict[str, npt.NDArray[np.int64]] = {attack.id: np.zeros(5, np.int64) for attack in scenario.adversaries}
-        honest_hits = touched = people_weeks = 0.0
+        honest_hits = touched = near = people_weeks = 0.0
+        wins_odds, wins_bad = list[npt.NDArray[np.float64]](), list[npt.NDArray[np.bool_]]()
         for seed in asked.report:
             world = read_world(scenario, seed)
             out = columns_of(world, new_signal())
@@ -172,32 +174,41 @@ def members(asked: Asked, dump: str, figures: dict[str, Any]) -> None:
             likely, inside = out["probability"] >= 0.5, out["in_campaign"] == 1
             good = tried & (world.attack == 0)
             honest_hits += int((likely & good & world.failed).sum())
-            touched += len(np.unique(world.column("account")[(likely | inside) & good]))
+            touched += len(np.unique(world.column("account")[likely & good]))
+            near += len(np.unique(world.column("account")[inside & good]))
+            lucky = world.succeeded & (out["known"] == 0)
+            wins_odds.append(out["probability"][lucky])
+            wins_bad.append(world.attack[lucky] > 0)
             people_weeks += scenario.population.accounts * scenario.days / 7
             for number, attack in enumerate(world.attacks, 1):
                 bad = world.attack == number
-                hit = np.flatnonzero(bad & inside)
-                begun = world.time[bad][0]
-                found[attack].append((world.time[hit[0]] - begun) / HOUR_US if len(hit) else np.inf)
+                alone = first_alarm(SIGNAL, world.campaign(attack, 1.0, 0), {})
+                found[attack].append(np.inf if alone is None else alone)
+                upto = world.time[bad][0] + found[attack][-1] * HOUR_US
                 sums[attack] += [
-                    (bad & world.failed & likely).sum(), (bad & world.failed).sum(), (bad & world.succeeded & inside).sum(),
-                    (bad & world.succeeded).sum(), (bad & tried & (world.time < world.time[hit[0]])).sum() if len(hit)
-                    else (bad & tried).sum(),
+                    (bad & world.failed & likely).sum(), (bad & world.failed).sum(),
+                    (bad & world.succeeded & inside).sum(), (bad & world.succeeded).sum(),
+                    (bad & tried & (world.time < upto)).sum(),
                 ]  # fmt: skip
             keep(table, name, seed, world, out, tried)
         hits = sum(int(row[0]) for row in sums.values())
         precision = Share(hits, hits + int(honest_hits))
         figures[f"{key(name)}_precision"] = round(precision.value or 0.0, 4)
         figures[f"{key(name)}_honest_touched_per_10k_week"] = round(touched / people_weeks * 1e4, 1)
-        print(f"  {name}: precision of failed attempts {precision.value or 0:.4f} ({precision.wilson()}),"
-              f" {touched / people_weeks * 1e4:.1f} honest accounts touched of 10,000 a week")  # fmt: skip
+        figures[f"{key(name)}_honest_in_campaign_per_10k_week"] = round(near / people_weeks * 1e4, 1)
+        auc = float(roc_auc_score(np.concatenate(wins_bad), np.concatenate(wins_odds)))
+        figures[f"{key(name)}_success_auc"] = round(auc, 4)
+        print(f"  {name}: precision of failed attempts {precision.value or 0:.4f} ({precision.wilson()});"
+              f" AUC of strangers' successes {auc:.3f}")  # fmt: skip
+        print("    honest accounts of 10,000 a week with a login at half or more:"
+              f" {touched / people_weeks * 1e4:.1f}, in a campaign: {near / people_weeks * 1e4:.1f}")  # fmt: skip
         for attack, (caught, total, won, wins, before) in sums.items():
-            recall, success = Share(int(caught), int(total)), Share(int(won), int(wins))
+            recall = Share(int(caught), int(total))
             hours = float(np.median(found[attack]))
             figures[f"{key(name)}_{key(attack)}_recall"] = round(recall.value or 0.0, 4)
             figures[f"{key(name)}_{key(attack)}_hours"] = round(hours, 3) if np.isfinite(hours) else None
             print(f"    {attack:<14} recall {recall.value or 0:.3f} ({recall.wilson()}), successes {won} of {wins},"
-                  f" found after {hours:.2f} h and {before / len(asked.report):.0f} attempts")  # fmt: skip
+                  f" alone found after {hours:.2f} h and {before / len(asked.report):.0f} attempts")  # fmt: skip
     if dump:
         Path(dump).mkdir(parents=True, exist_ok=True)
         columns = {name: np.concatenate(parts) for name, parts in table.items()}
@@ -208,14 +219,14 @@ def keep(
     table: dict[str, list[npt.NDArray[Any]]], name: str, seed: int, world: Logins,
     out: dict[str, npt.NDArray[np.float64]], tried: npt.NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Predictions of one world, for `--dump`; the baseline's score is failed accounts of the network in an hour."""
-    scored = RULES["network_1h"](world)
+    """Predictions of one world, for `--dump`; the baseline's score is accounts failed from the address in an hour."""
+    scored = RULES["address_1h"](world)
     count = np.zeros(len(world))
     count[scored.rows] = scored.score
     for column, values in {
         "id": world.event.astype(str), "split": np.full(len(world), f"{name}/{seed}"),
         "label": (world.attack > 0).astype(np.int64), "failed": world.failed.astype(np.int64),
-        "score": out["probability"], "in_campaign": out["in_campaign"], "log_e": out["log_e"], "network_1h": count,
+        "score": out["probability"], "in_campaign": out["in_campaign"], "log_e": out["log_e"], "address_1h": count,
     }.items():  # fmt: skip
         table.setdefault(column, []).append(values[tried])
 
@@ -257,10 +268,12 @@ def show_limits(
             line += f"{'none' if value is None else f'{value:.2f}':>16}"
         print(line)
     for attack in attacks:
-        print(f"  {attack}: median hours to detection at attempts an hour:", ", ".join(
-            f"{share * rate_of(scenario, attack):.2f}: {np.median([9e9 if v is None else v for v in hours]):.1f} h"
-            f" ({sum(v is not None for v in hours)} of {len(hours)})".replace("9000000000.0 h", "not found")
-            for share, hours in sorted(cells[attack, SIGNAL].items())))  # fmt: skip
+        texts = []
+        for share, hours in sorted(cells[attack, SIGNAL].items()):
+            found = [hour for hour in hours if hour is not None]
+            after = f"{np.median(found):.1f} h" if found else "-"
+            texts.append(f"{share * rate_of(scenario, attack):.2f}: {len(found)} of {len(hours)} {after}")
+        print(f"  {attack}: found, and the median of hours, by attempts an hour:", "; ".join(texts))
 
 
 def rate_of(scenario: Scenario, attack: str) -> float:
@@ -301,7 +314,7 @@ def plot(
 def sizes(asked: Asked, thresholds: dict[str, float], figures: dict[str, Any]) -> None:
     """How the limit moves with the size of the service, for the campaign with nothing in common."""
     scenario = read_scenario(WORLDS / "segments-limit.yaml")
-    some = dataclasses.replace(asked, report=asked.report[:2], shares=SHARES[1:11])
+    some = dataclasses.replace(asked, report=asked.report[:2], shares=SHARES[:9])
     for accounts in (2_000, 32_000):
         changed = dataclasses.replace(scenario, population=dataclasses.replace(scenario.population, accounts=accounts))
         for attack in ("machines", "homes"):

@@ -29,23 +29,6 @@ class Scored:
     score: Floats
 
 
-def first_failures(logins: Logins) -> npt.NDArray[np.bool_]:
-    """Failures with none of the same account in the six hours before."""
-    rows = np.flatnonzero(logins.failed)
-    account = logins.column("account")[rows]
-    order = np.lexsort((logins.time[rows], account))
-    account, time = account[order], logins.time[rows][order]
-    first = np.ones(len(rows), bool)
-    last = {}
-    for at, (who, now) in enumerate(zip(account.tolist(), time.tolist(), strict=True)):
-        first[at] = now - last.get(who, -DAY_US) > 6 * HOUR_US
-        if first[at]:
-            last[who] = now
-    out = np.zeros(len(logins), bool)
-    out[rows[order[first]]] = True
-    return out
-
-
 def trailing(key: Ints, time: Ints, hit: Floats, window_us: int) -> tuple[Floats, Floats]:
     """For each row (sorted by time): hits, and rows, of its key in the window that ends with it."""
     _, group = np.unique(key, return_inverse=True)
@@ -64,7 +47,7 @@ def by_address(column: str, hours: int) -> Callable[[Logins], Scored]:
     """Accounts that failed from one address or network within `hours`."""
 
     def score(logins: Logins) -> Scored:
-        rows = np.flatnonzero(first_failures(logins))
+        rows = np.flatnonzero(logins.first_failures)
         key = logins.column(column)[rows]
         count, _ = trailing(key, logins.time[rows], np.ones(len(rows)), hours * HOUR_US)
         return Scored(rows, key, count)
@@ -74,19 +57,20 @@ def by_address(column: str, hours: int) -> Callable[[Logins], Scored]:
 
 def cusum(logins: Logins) -> Scored:
     """CUSUM of the failure ratio of all logins, usual 11 %, against half as much again in odds of failing."""
-    rows = np.flatnonzero(first_failures(logins) | logins.succeeded)
+    rows = np.flatnonzero(logins.first_failures | logins.succeeded)
     usual = 0.09
     other = 1.5 * usual / (1 - usual) / (1 + 1.5 * usual / (1 - usual))
     steps = np.where(logins.failed[rows], np.log(other / usual), np.log((1 - other) / (1 - usual)))
     path = np.cumsum(steps)
-    return Scored(rows, np.zeros(len(rows), np.int64), path - np.minimum.accumulate(np.minimum(path, 0.0)))
+    floor = np.minimum.accumulate(np.minimum(path, 0.0))
+    return Scored(rows, np.zeros(len(rows), np.int64), (path - floor).astype(np.float64))
 
 
 def ratio(column: str, hours: int, least: int) -> Callable[[Logins], Scored]:
     """The failure ratio of a segment within `hours`, where it has at least `least` logins."""
 
     def score(logins: Logins) -> Scored:
-        rows = np.flatnonzero(first_failures(logins) | logins.succeeded)
+        rows = np.flatnonzero(logins.first_failures | logins.succeeded)
         key = logins.column(column)[rows]
         failed, count = trailing(key, logins.time[rows], logins.failed[rows].astype(np.float64), hours * HOUR_US)
         return Scored(rows, key, np.where(count >= least, failed / count, 0.0))
@@ -96,12 +80,10 @@ def ratio(column: str, hours: int, least: int) -> Callable[[Logins], Scored]:
 
 RULES: Mapping[str, Callable[[Logins], Scored]] = {
     "address_1h": by_address("ip", 1),
-    "network_1h": by_address("network", 1),
     "network_24h": by_address("network", 24),
     "cusum_all": cusum,
     "ratio_agent_6h": ratio("user_agent", 6, 20),
     "ratio_asn_6h": ratio("asn", 6, 20),
-    "ratio_kind_6h": ratio("network_kind", 6, 20),
 }
 
 

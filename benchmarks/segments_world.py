@@ -8,6 +8,7 @@ recoveries, are left out: they are no part of the question.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ class Logins:
     succeeded: npt.NDArray[np.bool_]
     event: npt.NDArray[np.object_]
     attacks: tuple[str, ...]
+
+    @cached_property
+    def first_failures(self) -> npt.NDArray[np.bool_]:
+        """Failures with none of the same account in the six hours before."""
+        rows = np.flatnonzero(self.failed)
+        out, last = np.zeros(len(self), bool), dict[int, int]()
+        account, time = self.column("account")[rows].tolist(), self.time[rows].tolist()
+        for row, who, now in zip(rows.tolist(), account, time, strict=True):
+            if now - last.get(who, -(10**18)) > 6 * HOUR_US:
+                out[row], last[who] = True, now
+        return out
 
     def __len__(self) -> int:
         return len(self.time)

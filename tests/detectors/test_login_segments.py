@@ -67,8 +67,9 @@ def run(signal: Signal, rows: list[Row], cut: int | None = None, first: int = 0)
 
 
 def service(
-    seed: int, days: float = 8, people: int = 300, fails: Callable[[Row, int], bool] | None = None, logins: int = 400
-) -> list[Row]:
+    seed: int, days: float = 8, people: int = 300, fails: Callable[[Row, int], bool] | None = None, logins: int = 400,
+    away_share: float = 0.04, typos: float = 0.01,
+) -> list[Row]:  # fmt: skip
     """Honest logins: own devices, now and then a new one; 12 in 100 fail first. `fails` says of a login and its
     time since the start (µs) whether it fails for a reason of the service's, and is tried again in vain."""
     rng = np.random.default_rng(seed)
@@ -76,7 +77,7 @@ def service(
     for number in range(int(days * logins)):
         who = int(rng.integers(people))
         at = int((number + rng.random()) * DAY / logins)
-        away = rng.random() < 0.04
+        away = rng.random() < away_share
         row: Row = {
             "account": f"u{who}", "org": f"o{who % 9}", "asn": who % 7, "country": "DE", "network_kind": "home",
             "device": f"d{rng.integers(10**9)}" if away else f"d{who}", "user_agent": f"agent {who % 5}",
@@ -89,7 +90,7 @@ def service(
             continue
         if rng.random() < 0.12:
             rows.append(row | bad | {"time": START + at})
-        if rng.random() < 0.01:
+        if rng.random() < typos:
             rows.append(row | bad | {"account": f"typo{number}", "reason": "unknown_account", "time": START + at})
         rows.append(row | {"type": "login.succeeded", "time": START + at + 20_000_000})
     return sorted(rows, key=lambda row: row["time"])
@@ -292,13 +293,32 @@ def forgotten(row: Row, at: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("trouble", [outage, broken_client, office, resets(), forgotten])
+def long_outage(row: Row, at: int) -> bool:
+    return 6.3 * DAY < at < 7.6 * DAY
+
+
+@pytest.mark.parametrize("trouble", [outage, long_outage, broken_client, office, resets(), forgotten])
 @pytest.mark.parametrize("seed", [11, 12])
 def test_trouble_of_the_service_is_no_campaign(trouble: Callable[[Row, int], bool], seed: int) -> None:
     rows = service(seed, days=9, fails=trouble)
     found = run(new(), rows)
     assert not any(found["in_campaign"])
     assert max(value for value in found["log_e"] if value is not None) < -1.0
+
+
+def test_a_day_on_which_everybody_is_forgotten_is_no_campaign() -> None:
+    """The hardest of these: in a service in which strangers are rare, all are strangers at once, and some mistype.
+    The evidence of the first test passes the mark; the guard that asks how many strangers fail holds it back."""
+
+    def all_forgotten(row: Row, at: int) -> bool:
+        if at > 22.3 * DAY:
+            row |= {"device": f"again {row['account']}", "network": f"10.55.{row['account'][1:]}.0/24"}
+        return False
+
+    rows = service(5, days=24, people=2000, logins=1500, fails=all_forgotten, away_share=0.01, typos=0.0)
+    found = run(new(), rows)
+    assert max(value for value in found["log_e"] if value is not None) > 0.0
+    assert not any(found["in_campaign"])
 
 
 def test_honest_services_seldom_raise_a_campaign() -> None:

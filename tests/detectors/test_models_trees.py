@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oracles import trees_oracle
+from shoal.detectors.models import text
 from shoal.detectors.models.contributions import Paths, contributions
 from shoal.detectors.models.text import MAX_BYTES, MAX_LEAVES, MAX_PROBLEMS
 from shoal.detectors.models.trees import Trees
@@ -341,16 +342,31 @@ def test_a_chain_too_deep() -> None:
         "leaf_value": [0.5] * n,
         "leaf_count": [1] * n,
     }
-    text = SMALL[: SMALL.index("num_leaves=4")]
-    text += "\n".join(f"{key}={' '.join(map(str, numbers))}" for key, numbers in chain.items()) + "\n\nend of trees\n"
+    told = SMALL[: SMALL.index("num_leaves=4")]
+    told += "\n".join(f"{key}={' '.join(map(str, numbers))}" for key, numbers in chain.items()) + "\n\nend of trees\n"
     with pytest.raises(InvalidInput, match=r"139 steps deep.*max_depth.*model\.trees_depth"):
-        Trees.read(text.encode(), HERE)
+        Trees.read(told.encode(), HERE)
+
+
+def test_too_much_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits over all trees: leaves, and different thresholds of one input."""
+    monkeypatch.setattr(text, "MAX_TOTAL", 5)
+    monkeypatch.setattr(text, "MAX_CUTS", 2)
+    assert Trees.read(SMALL.encode(), HERE).count == 2
+    monkeypatch.setattr(text, "MAX_TOTAL", 4)
+    monkeypatch.setattr(text, "MAX_CUTS", 1)
+    with pytest.raises(InvalidInput) as caught:
+        Trees.read(SMALL.encode(), HERE)
+    told = [(problem.slug, problem.message) for problem in caught.value.problems]
+    assert told == [
+        ("model.trees_leaves", "5 leaves in all"), ("model.trees_cuts", "2 different thresholds of input 0"),
+    ]  # fmt: skip
 
 
 def test_problems_are_collected_and_end_somewhere() -> None:
-    text = SMALL.replace("1.5 2.5 0.5", "x 2.5 0.5").replace("leaf_value=0.5", "leaf_value=y")
+    told = SMALL.replace("1.5 2.5 0.5", "x 2.5 0.5").replace("leaf_value=0.5", "leaf_value=y")
     with pytest.raises(InvalidInput) as caught:
-        Trees.read(text.encode(), HERE)
+        Trees.read(told.encode(), HERE)
     assert [problem.where.line for problem in caught.value.problems] == [17, 40]
     tree = SMALL[SMALL.index("Tree=1") : SMALL.index("end of trees")].replace("leaf_value=0.5", "leaf_value=y")
     many = SMALL[: SMALL.index("Tree=0")] + "".join(tree.replace("=1\n", f"={i}\n", 1) for i in range(99))
@@ -363,14 +379,14 @@ def test_problems_are_collected_and_end_somewhere() -> None:
 @given(st.data())
 def test_a_file_bitten_anywhere_is_refused_or_scored(data: st.DataObject) -> None:
     """No other exception, and no index out of range: whatever is accepted scores every row with a finite number."""
-    text = bytearray(SMALL.encode())
+    bitten = bytearray(SMALL.encode())
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(text) - 1))
+        place = data.draw(st.integers(0, len(bitten) - 1))
         new = data.draw(st.sampled_from([b"", b"0", b"9", b"-", b" ", b"\n", b"=", b".", b"e", b"\xff", b"10", b"inf"]))
-        text[place : place + data.draw(st.integers(0, 2))] = new
+        bitten[place : place + data.draw(st.integers(0, 2))] = new
     x = np.array([[0.0, 0.0], [np.nan, np.inf], [9.0, np.nan]])
     try:
-        trees = Trees.read(bytes(text), HERE)
+        trees = Trees.read(bytes(bitten), HERE)
     except ShoalError:
         return
     x = np.resize(x, (3, trees.inputs))

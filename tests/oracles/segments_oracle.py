@@ -348,7 +348,7 @@ class Oracle:
 
     def open_or_close(self, k: int, one: Segment, now: int, budget: float) -> None:
         weight = one.proof("main")
-        guarded = min(one.proof("failing"), one.proof("strange")) >= 100 * budget
+        guarded = min(one.proof("failing"), one.proof("strange")) >= 1000 * budget
         if one.opened is None and weight >= 1 and guarded and one.accounts.count >= self.s["min_accounts"]:
             one.opened = now
             self.campaigns += 1

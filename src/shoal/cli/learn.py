@@ -53,7 +53,7 @@ def fit(
     from shoal.clock import SystemClock
     from shoal.learn.fitting.fit import fit as fitted_on
     from shoal.learn.fitting.settings import FitSettings
-    from shoal.reports.card import write_card
+    from shoal.runtime.learning.folder import write_model_folder
 
     settings = FitSettings(
         seed=seed,
@@ -71,10 +71,7 @@ def fit(
                            settings=settings)  # fmt: skip
     for note in result.notes:
         err.print(f"note: {note}", markup=False)
-    out.mkdir(parents=True)
-    for name, data in result.files.items():
-        (out / name).write_bytes(data)
-    write_card(out, result.card)
+    write_model_folder(out, result.files, result.card)
     print_evaluation(result.evaluation)
     console.print(f"\nthe model and its card: {out}; to decide with it: shoal learn publish {out} --home {home}",
                   markup=False, soft_wrap=True)  # fmt: skip
@@ -181,7 +178,8 @@ def card(
     from shoal.cli.show import out as console
     from shoal.errors import InvalidInput, Problem, Where
     from shoal.learn.evaluation.card import decode
-    from shoal.reports.card import card_markdown, write_card
+    from shoal.reports.card import card_markdown
+    from shoal.runtime.learning.folder import write_cards
 
     path = model / "card.json"
     if not path.is_file():
@@ -190,7 +188,7 @@ def card(
     if markdown:
         typer.echo(card_markdown(found))
         return
-    console.print(f"the card: {write_card(model, found)}", markup=False, soft_wrap=True)
+    console.print(f"the card: {write_cards(model, found)}", markup=False, soft_wrap=True)
 
 
 @app.command("publish")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shoal.learn.evaluation.card import Card
-from shoal.learn.evaluation.figures import Estimate
+from shoal.learn.evaluation.figures import Estimate, Evaluation
 from shoal.learn.evaluation.rates import Rate
 from shoal.reports import plots
 from shoal.reports.page import count, moment, percent, short, write_page
@@ -68,7 +68,40 @@ def card_markdown(card: Card) -> str:
         ],
     )
     lines += [*(f"- {_plain(one)}" for one in figures.labels), ""]
-    lines += ["## What it catches", ""]
+    lines += [*_catches(figures), *_slices(figures)]
+    lines += ["## Calibration", "", _calibration_words(card), "", *_bins(figures)]
+    lines += ["## Importance", ""]
+    lines += _table(
+        ("input", "what", "share of gain", "mean effect on the raw sum"),
+        [(one.name, one.description, percent(one.gain), short(one.shap)) for one in card.importance[:MOST_INPUTS]],
+    )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def evaluation_markdown(figures: Evaluation) -> str:
+    """A judgement alone, without the card of the model that was judged."""
+    about = f"{figures.rows:,} rows of {figures.subjects:,} subjects, {figures.positive_subjects:,} of them abusive"
+    lines = [f"# {_plain(figures.detector)}, model {figures.model}", ""]
+    lines += [
+        f"{about}; {moment(figures.first_us)} to {moment(figures.last_us)}, labels known by "
+        f"{moment(figures.until_us)}.",
+        "",
+    ]
+    lines += [*(f"- {_plain(one)}" for one in (*figures.notes, *figures.labels)), ""]
+    lines += [
+        *_catches(figures),
+        *_slices(figures),
+        "## Calibration",
+        "",
+        _observed_words(figures),
+        "",
+        *_bins(figures),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _catches(figures: Evaluation) -> list[str]:
+    lines = ["## What it catches", ""]
     lines += _table(
         ("level", "budget", "abusive subjects caught", "honest per 10,000 and week", "precision", "subjects a day"),
         [
@@ -86,8 +119,14 @@ def card_markdown(card: Card) -> str:
             for one in figures.ranked
         ],
     )  # fmt: skip
-    lines += ["## Slices", "", f"At level {figures.slice_level}." if figures.slice_level else "", ""]
-    lines += _table(
+    return lines
+
+
+def _slices(figures: Evaluation) -> list[str]:
+    if not figures.slices:
+        return []
+    lines = ["## Slices", "", f"At level {figures.slice_level}.", ""]
+    return lines + _table(
         ("slice", "rows", "subjects", "abusive", "AUROC", "caught", "honest per 10,000 and week"),
         [
             (one.name, count(one.rows), count(one.subjects), count(one.positive_subjects), _number(one.auroc),
@@ -95,20 +134,16 @@ def card_markdown(card: Card) -> str:
             for one in figures.slices
         ],
     )  # fmt: skip
-    lines += ["## Calibration", "", _calibration_words(card), ""]
-    lines += _table(
+
+
+def _bins(figures: Evaluation) -> list[str]:
+    return _table(
         ("scores", "expected", "observed"),
         [
             (f"{one.low:.2%} to {one.high:.2%}", f"{one.expected:.2%}", rate(one.observed, 2))
             for one in figures.calibration.bins
         ],
     )
-    lines += ["## Importance", ""]
-    lines += _table(
-        ("input", "what", "share of gain", "mean effect on the raw sum"),
-        [(one.name, one.description, percent(one.gain), short(one.shap)) for one in card.importance[:MOST_INPUTS]],
-    )
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def estimate(one: Estimate, share: bool = False) -> str:
@@ -201,13 +236,16 @@ def _pictures(card: Card) -> dict[str, object]:
 
 
 def _calibration_words(card: Card) -> str:
-    figures = card.evaluation.calibration
-    observed = figures.observed
+    made = card.metadata.calibration
+    return f"{_observed_words(card.evaluation)} Calibrated by {made.method} on {made.rows:,} rows."
+
+
+def _observed_words(figures: Evaluation) -> str:
+    found = figures.calibration
     return (
-        f"Expected {figures.expected:.3%} abusive rows, observed {observed.value or 0:.3%} "
-        f"({observed.low:.3%} to {observed.high:.3%}). Calibrated by {card.metadata.calibration.method} on "
-        f"{card.metadata.calibration.rows:,} rows; mean distance of the bins from the line {figures.error:.4f}; Brier "
-        f"score {figures.brier:.5f}, {figures.brier_constant:.5f} for always saying the share."
+        f"Expected {found.expected:.3%} abusive rows, observed {found.observed.value or 0:.3%} "
+        f"({found.observed.low:.3%} to {found.observed.high:.3%}); mean distance of the bins from the line "
+        f"{found.error:.4f}; Brier score {found.brier:.5f}, {found.brier_constant:.5f} for always saying the share."
     )
 
 

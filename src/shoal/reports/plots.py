@@ -288,8 +288,8 @@ def gains(rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: s
             colour, style = CYCLE[number % len(CYCLE)], STYLES[number % len(STYLES)]
             axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=_cut(row.name))
         axes.set_xscale("log")
-        caught = [x for row in rows for x, y in zip(row.x, row.y, strict=True) if x > 0 and y > 0]
-        axes.set_xlim(max(1e-5, min([*caught, 0.01])), 1)
+        begun = [x for row in rows for x, y in zip(row.x, row.y, strict=True) if x > 0 and y >= 0.005]
+        axes.set_xlim(min([*begun, 0.01]), 1)
         axes.set_ylim(0, 1.02)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -316,12 +316,13 @@ def histograms(
             colour, style = CYCLE[number % len(CYCLE)], STYLES[number % len(STYLES)]
             axes.stairs(shares, edges, color=colour, linestyle=style, linewidth=1.6, label=_cut(name))
             axes.stairs(shares, edges, color=colour, alpha=0.12, fill=True)
-        for name, at in (marks or {}).items():
+        for number, (name, at) in enumerate((marks or {}).items()):  # at their own heights: levels may stand close
             axes.axvline(at, color=QUIET, linewidth=1.0, linestyle=":")
-            axes.text(at, 1.0, f" {_cut(name, 12)}", fontsize=8.5, color=QUIET, transform=axes.get_xaxis_transform())
+            height, text = 0.96 - 0.09 * number, f" {_cut(name, 12)}"
+            axes.text(at, height, text, fontsize=8.5, color=QUIET, transform=axes.get_xaxis_transform())
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(axis="y")
-        axes.legend(loc="upper right", frameon=False, fontsize=8.5)
+        _legend(axes, len(stacks))
         return _finish(figure, axes, title, xlabel, ylabel, says)
 
 

@@ -120,9 +120,11 @@ class Model:
     def judge(self, x: Floats, raw: Floats, score: Floats, level: Levels) -> None:
         """`raw`, `score` and `level` in one call, into the caller's arrays [n]: the engine's way in. Hot path.
 
-        `x` must be float64 [n, d], C-contiguous, with d the model's inputs: it is not checked.
+        `x` must be float64 [n, d], C-contiguous; raises `InvalidInput` (`model.rows`) where d is not the model's.
         """
         t = self.trees
+        if x.shape[1] != t.inputs:
+            self._rows(x)
         judge(
             x, t.nodes, t.values, t.roots, t.depths, t.order, t.slots, t.starts, t.cuts,
             *self._points, self._thresholds, raw, score, level,

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from shoal.detectors.models.definition import Input, ModelDefinition
+from shoal.detectors.models.inputs import Columns
 from shoal.detectors.models.metadata import METADATA_FILE, TREES_FILE
 from shoal.detectors.models.model import Model
 from shoal.errors import Corrupt, InvalidInput, Problem, ShoalError, nearest_name
 from shoal.events.identity import Identity
-from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
 from shoal.expressions.frame import Frame, Layout
 from shoal.expressions.program import ListLike, Program
@@ -56,7 +56,7 @@ class Serving:
         scope = Scope(kinds, frozenset(lists))
         conditions = [compile_expression(one.on, scope, one.origin.at("on")) for one in definitions]
         self._program = Program(conditions, layout, identity, lists) if conditions else None
-        self._inputs = {one.id: [(layout.index[name], layout.kind(name)) for name in one.inputs] for one in definitions}
+        self._inputs = {one.id: Columns(one.inputs, layout) for one in definitions}
 
     def verify(self, name: str, files: Mapping[str, bytes]) -> Model:
         """The model, checked against the definition `name` and the columns; raises `InvalidInput`, `Corrupt` or
@@ -124,17 +124,16 @@ class Serving:
 
     def matrix(self, name: str, frame: Frame, rows: Rows) -> Floats:
         """The inputs of one detector on some rows: float64 [rows, inputs], NaN for null."""
-        columns = self._inputs[name]
-        out = np.empty((len(rows), len(columns)), np.float64)
-        for place, (row, kind) in enumerate(columns):
-            values = frame.values[row, rows]
-            out[:, place] = values.view(np.float64) if kind is Kind.FLOAT else values
-            out[frame.valid[row, rows] == 0, place] = np.nan
-        return out
+        return self._inputs[name].read(frame, rows)
 
     def why(self, name: str, frame: Frame, rows: Rows, top: int = 3) -> list[list[str]]:
         """For each row the inputs that raised the score most, in words."""
         return self.in_force[name].model.reasons(self.matrix(name, frame, rows), top)
+
+    def warm(self) -> None:
+        """Compile the kernels of scoring, where a model is in force."""
+        for found in self.in_force.values():
+            found.model.warm()
 
     def write(self, folder: Path) -> dict[str, int]:
         """Keep the files of all models in force in `folder`; returns the records that published them."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from shoal.detectors.models.definition import MAX_INPUTS
 from shoal.errors import InvalidInput, Problem, Unsupported, Where, nearest_name
 
-MAX_BYTES, MAX_TREES, MAX_LEAVES, MAX_DEPTH, MAX_TOTAL = 64 << 20, 5_000, 4_096, 128, 2_000_000
+MAX_BYTES, MAX_TREES, MAX_LEAVES, MAX_DEPTH, MAX_TOTAL = 64 << 20, 5_000, 4_096, 128, 500_000
 """Of the file, of trees, of leaves in a tree, of steps from root to leaf, of leaves in all trees."""
 MAX_CUTS, MAX_LEAF = 60_000, 1e100
 """Distinct thresholds of one input; the largest leaf value (no sum can leave the range of float64)."""
@@ -299,8 +299,10 @@ class _Reader:
         total = sum(block.leaves for block in blocks)
         if total > MAX_TOTAL:
             self.problem("model.trees_leaves", 0, f"{total:,} leaves in all", allowed=f"at most {MAX_TOTAL:,}")
+        features = np.concatenate([np.zeros(0, np.int64), *(block.feature for block in blocks)])
+        thresholds = np.concatenate([np.zeros(0), *(block.threshold for block in blocks)])
         for column in range(self.width):
-            count = len(np.unique(np.concatenate([b.threshold[b.feature == column] for b in blocks] or [np.zeros(0)])))
+            count = len(np.unique(thresholds[features == column]))
             if count > MAX_CUTS:
                 message = f"{count:,} different thresholds of input {column}"
                 self.problem("model.trees_cuts", 0, message, allowed=f"at most {MAX_CUTS:,}")

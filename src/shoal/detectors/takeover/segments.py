@@ -80,7 +80,7 @@ def _settings() -> dict[str, Setting]:
 
 _OUTPUTS: Mapping[str, Output] = {
     "in_campaign": Output(
-        Kind.BOOL, "a stranger to the account, in a segment under attack, of which the attack is a good part"
+        Kind.BOOL, "a campaign stands, and makes up a fifth or more of strangers' attempts like this"
     ),
     "probability": Output(Kind.FLOAT, "odds that this attempt is a campaign's, by the excess in its segments"),
     "log_e": Output(Kind.FLOAT, "evidence of a campaign in its segments; above 0 honest logins give it once a month"),

@@ -65,7 +65,7 @@ STANDING = 50.0
 """Evidence of this many injections: what waits to be learned waits on."""
 ONSET = 10.0
 """Where evidence is below this many injections, or below what it was when counting began, counting begins anew."""
-GUARD = 100.0
+GUARD = 1000.0
 """Evidence, in injections, that the two guards must show as well."""
 KNOWN_SHARE = 0.001
 """Odds that a campaign's attempt looks like the owner's own device or network."""

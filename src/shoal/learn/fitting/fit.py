@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from shoal.learn.fitting.settings import (
 )
 from shoal.learn.fitting.split import ROLES, Part, Split, abusive_rows, split_frame
 from shoal.learn.fitting.trees import Grown, Sample, grow
-from shoal.learn.fitting.unlabelled import LabelShare, correct, estimate_label_share, weigh_unlabelled
+from shoal.learn.fitting.unlabelled import LEAST_ACCOUNTS, LabelShare, correct, estimate_label_share, weigh_unlabelled
 from shoal.learn.frame import Bools, Floats, TrainingFrame
 from shoal.learn.targets import Targets, read_targets
 
@@ -71,15 +72,15 @@ def fit(
     made_at: str,
     settings: FitSettings | None = None,
 ) -> Fitted:
-    """Fit the detector of `frame.definition` to labels known by `until_us` (µs UTC). `made_at`: RFC 3339.
+    """Fit the detector of `frame.definition` to labels known by `until_us` (µs UTC). `made_at`: ISO 8601 with a zone.
 
     Raises `InvalidInput` with all problems: `fit.too_few_rows`, `fit.one_class`, `fit.too_few_positives`,
-    `fit.too_few_honest`, `fit.constant`, `fit.positives_in_time`, and as `read_targets`, `split_frame`,
+    `fit.too_few_honest`, `fit.constant`, `fit.made_at`, `fit.positives_in_time`, and as `read_targets`, `split_frame`,
     `fit_levels`. Seconds for 10,000 rows, a minute for a million.
     """
     settings = settings or FitSettings()
     targets = read_targets(frame, labels, until_us, maturity_us=settings.maturity_us, lead_us=settings.lead_us)
-    _refuse(frame, targets)
+    _refuse(frame, targets, made_at)
     notes = [] if not frame.infinite else [f"infinite values read as unknown: {dict(frame.infinite)}"]
     split, judged_by = _split(frame, targets, settings, notes)
     part, rates = sample_honest(frame, targets, split["fit"], settings)
@@ -176,7 +177,7 @@ def _finish(
     return Fitted(files, model, evaluation, card, tuple(notes), targets, split)
 
 
-def _refuse(frame: TrainingFrame, targets: Targets) -> None:
+def _refuse(frame: TrainingFrame, targets: Targets, made_at: str) -> None:
     rows = targets.usable
     positive = targets.positive & rows
     subjects = len(np.unique(frame.subjects[rows]))
@@ -196,6 +197,12 @@ def _refuse(frame: TrainingFrame, targets: Targets) -> None:
     if rows.any() and (not positive.any() or positive[rows].all()):
         which = "no row is positive" if not positive.any() else "every row is positive"
         problems.insert(0, Problem("fit.one_class", f"{frame.definition.id!r}: {which}", hint=hint))
+    try:
+        zoned = datetime.fromisoformat(made_at).tzinfo is not None
+    except ValueError:
+        zoned = False
+    if not zoned:
+        problems.append(Problem("fit.made_at", f"{made_at!r} is no time", allowed="ISO 8601 with a time zone"))
     x = frame.x[rows]
     if len(x) and not any(_varies(column) for column in x.T):
         problems.append(Problem("fit.constant", f"{frame.definition.id!r}: no input ever changes"))
@@ -266,19 +273,10 @@ def _grow(
     grown = grow(sample, stop, monotone, constant, settings)
     if settings.unlabelled == "negative":
         return grown, None
+    share = _label_share(frame, targets, split, grown, settings, notes)
+    if share is None:
+        return grown, None
     labelled = _labelled_chance(frame, targets, split["calibrate"], grown)
-    if settings.label_share is not None:
-        share = LabelShare(settings.label_share, 0)
-    else:
-        rows = np.concatenate([split["stop"].rows, split["calibrate"].rows])
-        weight = np.concatenate([split["stop"].weight, split["calibrate"].weight])
-        open_ = targets.positive[rows] | targets.presumed[rows]
-        raw = _trees(frame, grown).raw(np.ascontiguousarray(frame.x[rows[open_]]))
-        share = estimate_label_share(raw, targets.positive[rows[open_]], weight[open_])
-    notes.append(
-        f"corrected for abuse without a label: {share.share:.1%} of abusive rows are taken to be labelled "
-        + (f"(estimated from {share.rows:,} rows)" if share.rows else "(as given)")
-    )
 
     def split_weights(one: Sample, rows: Any) -> Sample:
         return weigh_unlabelled(one, targets.presumed[rows], labelled(one.x), share.share)
@@ -287,6 +285,32 @@ def _grow(
     if stop is not None:
         stop = split_weights(stop, split["stop"].rows)
     return grow(sample, stop, monotone, constant, settings), share
+
+
+def _label_share(
+    frame: TrainingFrame, targets: Targets, split: Split, grown: Grown, settings: FitSettings, notes: list[str]
+) -> LabelShare | None:
+    """The share of abusive rows that are labelled, as given or estimated; None where neither can be."""
+    if settings.label_share is not None:
+        notes.append(f"corrected for abuse without a label: {settings.label_share:.1%} is labelled, as given")
+        return LabelShare(settings.label_share, 0)
+    rows = np.concatenate([split["stop"].rows, split["calibrate"].rows])
+    weight = np.concatenate([split["stop"].weight, split["calibrate"].weight])
+    known = len(np.unique(frame.groups[rows[targets.positive[rows]]]))
+    if known < LEAST_ACCOUNTS:
+        notes.append(
+            f"not corrected for abuse without a label: {known} labelled accounts held out are too few to estimate its "
+            f"share ({LEAST_ACCOUNTS} are needed); give label_share"
+        )
+        return None
+    maybe = targets.positive[rows] | targets.presumed[rows]
+    raw = _trees(frame, grown).raw(np.ascontiguousarray(frame.x[rows[maybe]]))
+    share = estimate_label_share(raw, targets.positive[rows[maybe]], weight[maybe])
+    notes.append(
+        f"corrected for abuse without a label: {share.share:.1%} is taken to be labelled, estimated from "
+        f"{share.rows:,} labelled rows at the top of the list"
+    )
+    return share
 
 
 def _trees(frame: TrainingFrame, grown: Grown) -> Trees:

@@ -24,7 +24,7 @@ from shoal.learn.frame import FrameBuilder, Provenance, TrainingFrame
 from shoal.packs.learned.offer import offered_inputs
 from shoal.packs.pack import Pack
 from shoal.runtime.columns import one_chunk
-from shoal.runtime.engine import Engine
+from shoal.runtime.engine import Engine, Outcome
 from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import LABELS
 from shoal.runtime.judge.backtest import published_pack
@@ -68,14 +68,13 @@ def gather(
         raise InvalidInput(Problem("learn.share", f"the share {share:g} is out of range", allowed="(0, 1]"))
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
     try:
-        in_force, complete = published_pack(home, journal)
-        pack = pack or in_force
+        pack, complete = published_pack(home, journal, pack)
         wanted = chosen_models(pack, names)
         end = 2**62 if until_us is None else until_us
         rows = [*labels, *_labels(journal, end)]
         with tempfile.TemporaryDirectory(prefix="shoal-learn-") as place:
             engine = Engine(pack, home.identity, history_complete=complete, folder=Path(place))
-            gathering = _Gathering(engine, wanted, (from_us if from_us is not None else -(2**62), end), share, rows)
+            gathering = Gathering(engine, wanted, (from_us if from_us is not None else -(2**62), end), share, rows)
             last = 0
             for group in journal.read_groups():
                 if group.events is not None:
@@ -117,8 +116,9 @@ def _labels(journal: Journal, until_us: int) -> list[Mapping[str, Any]]:
     return found
 
 
-class _Gathering:
-    """One pass over the journal."""
+class Gathering:
+    """One pass over the journal with one engine, which keeps the rows of the detectors `wanted` within `window` (µs,
+    both ends inclusive)."""
 
     def __init__(
         self,
@@ -138,21 +138,22 @@ class _Gathering:
         self._named = {kind: pa.array(sorted(names), pa.string()) for kind, names in named.items()}
         self._first, self._last = -1, -1
 
-    def take(self, group: Group) -> None:
-        """Decide a group and keep its rows."""
+    def take(self, group: Group) -> Outcome | None:
+        """Decide a group and keep its rows; returns what the engine said."""
         outcome = self._engine.take(group)
         if outcome is None:
-            return
+            return None
         table, frame = outcome.table, outcome.frame
         as_of = np.asarray(one_chunk(table, "as_of"))
         inside = (as_of >= self._window[0]) & (as_of <= self._window[1])
         if not inside.any():
-            return
+            return outcome
         self._first = group.first_seq if self._first < 0 else self._first
         self._last = group.last_seq
         scored = self._engine.models.rows(frame)
         for name, builder in self._builders.items():
             self._keep(name, builder, table, frame, scored[self._places[name]] & inside)
+        return outcome
 
     def _keep(self, name: str, builder: FrameBuilder, table: pa.Table, frame: Frame, wanted: Bools) -> None:
         definition = self._engine.models.definitions[name]
