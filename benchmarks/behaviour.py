@@ -88,7 +88,7 @@ def draw(figures: dict[str, Any], baselines: dict[str, Any], path: str) -> None:
     axes.set(
         xlabel="events since the sign-up, itself included", ylabel="recall at 1 % of honest accounts", ylim=(0, 1.02)
     )
-    axes.legend(frameon=False, loc="center right", fontsize=8)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.56), fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -95,7 +95,7 @@ def days_and_attacks(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]
     return days, stolen.group_by("seed", "account", "attack", maintain_order=True).agg(*highest)
 
 
-def detection(windows: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
+def detection(windows: pl.DataFrame, rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Recall at equal honest cost, ours and the baselines'."""
     days, attacks = days_and_attacks(windows)
     print(f"Mass downloads: {len(attacks)} attacked accounts, {len(days):,} honest account-days")
@@ -113,14 +113,29 @@ def detection(windows: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
                 by = attacks.group_by("attack").agg((pl.col(name) > threshold).mean()).sort("attack")
                 each = ", ".join(f"{attack} {value:.2f}" for attack, value in by.iter_rows())
         print(f"  {name:<10}", "  ".join(cells), f"| at .3 %: {each}")
+    for label, cost in COSTS.items():
+        gain(attacks, days, label, cost, rounds)
     return ours, theirs
+
+
+def gain(attacks: pl.DataFrame, days: pl.DataFrame, label: str, cost: float, rounds: int) -> None:
+    """Print by how much `surprise` finds more than each baseline, attacked accounts resampled in pairs."""
+    found = {}
+    for name in ("surprise", *BASELINES):
+        found[name] = attacks[name].to_numpy() > np.quantile(days[name].to_numpy(), 1 - cost, method="higher")
+    cells = []
+    for name in BASELINES:
+        more = found["surprise"].astype(float) - found[name]
+        low, high = bootstrap({"more": more}, lambda more: more.mean(), rounds)
+        cells.append(f"{name} {more.mean():+.3f} ({low:+.3f} to {high:+.3f})")
+    print(f"  surprise at {label:<5} against", ", ".join(cells))
 
 
 def bursts(seeds: list[int], rounds: int, dump: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """All of this file over held-out seeds."""
     windows = pl.concat([windows_of(seed) for seed in seeds])
     figures = calibration(windows, rounds)
-    ours, theirs = detection(windows)
+    ours, theirs = detection(windows, rounds)
     if dump:
         days, attacks = days_and_attacks(windows)
         whole = pl.concat([days.with_columns(pl.lit(0).alias("label")), attacks.with_columns(pl.lit(1).alias("label"))],

@@ -38,7 +38,8 @@ OUTPUTS = {
 
 
 class EntityBaseline(Signal):
-    """See the module and docs/behaviour.md. Null where the key is null; all but `observed` while no window is open."""
+    """How much a key does in a while, against its own past and against keys that behave like it; docs/behaviour.md is
+    the manual. All columns are null where the key is, and all but `observed` while no window is open."""
 
     kind: ClassVar[str] = "entity_baseline"
     settings: ClassVar[Mapping[str, Setting]] = {
