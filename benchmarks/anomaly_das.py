@@ -173,7 +173,7 @@ class Tally:
 
 def size(quick: bool) -> tuple[int, list[int]]:
     """Accounts and seeds of a run; a quick one is another, smaller service, on which a budget of 5 says little."""
-    return (5_000, [REPORT_SEEDS]) if quick else (100_000, list(range(REPORT_SEEDS, REPORT_SEEDS + 5)))
+    return (3_000, [REPORT_SEEDS]) if quick else (100_000, list(range(REPORT_SEEDS, REPORT_SEEDS + 5)))
 
 
 def measure(

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import erfc
 
 from shoal.detectors.anomaly.streaming import RandomCutForest
@@ -145,13 +146,13 @@ def forest_scores(series: Series, length: int = 1, seed: int = 0) -> Floats:
 
 
 def once(scores: Floats, rest: int) -> Floats:
-    """Of each stretch of `rest` rows only the highest so far stays: a detection is not told twice."""
-    out = scores.copy()
-    for i in range(1, len(out)):
-        before = scores[max(0, i - rest) : i]
-        if np.isfinite(before).any() and not out[i] > np.nanmax(before):
-            out[i] = np.nan
-    return out
+    """Only what is higher than all of the `rest` rows before it stays: a detection is not told twice."""
+    known = np.where(np.isfinite(scores), scores, -np.inf)
+    most = np.full(len(scores), -np.inf)
+    if len(scores) > rest:
+        most[rest:] = sliding_window_view(known, rest).max(axis=1)[:-1]
+    most[:rest] = np.concatenate([[-np.inf], np.maximum.accumulate(known[: rest - 1])])[: len(scores)]
+    return np.where(known > most, scores, np.nan)
 
 
 DETECTORS: dict[str, Callable[[Series], Floats]] = {

@@ -152,7 +152,7 @@ def test_the_budget_holds_over_any_window_and_subjects_rest(seed, per_day):
         for alert in alerts:
             assert alert.day - seen.get(alert.subject, -99) >= 4
         for alert in alerts:
-            seen |= {subject: alert.day for subject in (alert.subject, *(name for _, name in alert.further))}
+            seen |= dict.fromkeys((alert.subject, *(name for _, name in alert.further)), alert.day)
 
 
 def test_the_worst_in_every_direction_comes_first_with_its_reasons():
