@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from scipy.stats import chi2
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.segments_rules import RULES, Scored, campaigns, threshold_of
@@ -43,6 +44,7 @@ SHARES = (0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.06, 0.15, 0.5)
 QUICK_SHARES = (0.005, 0.01, 0.03, 0.2)
 FOUND = 0.9
 SIGNAL = "signal"
+SIZES = (2_000, 32_000)
 SPRAY_PER_H = 95.0
 """Attempts an hour of the whole spraying campaign: members of the organisations chosen, three rounds (measured)."""
 
@@ -89,7 +91,7 @@ def count_false(asked: Asked, figures: dict[str, Any], baselines: dict[str, Any]
         for name, rule in RULES.items():
             false[name] += campaigns(rule(world), world.time, thresholds[name])
     figures["false_campaigns_per_month"] = round(opened / (days / 30), 3)
-    figures["false_campaigns_upper"] = round((-np.log(0.05) if not opened else np.nan) / (days / 30), 3)
+    figures["false_campaigns_upper"] = round(float(chi2.ppf(0.95, 2 * opened + 2)) / 2 / (days / 30), 3)
     figures["honest_highest_log_e"] = round(highest, 2)
     figures["honest_logins_per_h"] = round(seen / (days * 24), 1)
     for name, number in false.items():
@@ -311,10 +313,14 @@ def plot(
 
 
 def sizes(asked: Asked, thresholds: dict[str, float], figures: dict[str, Any]) -> None:
-    """How the limit moves with the size of the service, for the campaign with nothing in common."""
+    """How the limit moves with the size of the service, for the plainest campaign and the most spread."""
     scenario = read_scenario(WORLDS / "segments-limit.yaml")
     some = dataclasses.replace(asked, report=asked.report[:2], draws=1, shares=SHARES[:8])
-    for accounts in (2_000, 32_000):
+    if asked.quick:
+        print("  null: limits of other sizes of the service take minutes (without --quick)")
+        figures |= {f"limit_{attack}_{size}_accounts_per_h": None for size in SIZES for attack in ("machines", "homes")}
+        return
+    for accounts in SIZES:
         changed = dataclasses.replace(scenario, population=dataclasses.replace(scenario.population, accounts=accounts))
         for attack in ("machines", "homes"):
             cells = limits(changed, some, thresholds, (attack,), (SIGNAL,))
@@ -341,8 +347,7 @@ def main() -> None:
     thresholds = count_false(asked, figures, baselines)
     cells = limits(scenario, asked, thresholds)
     show_limits(cells, scenario, figures, baselines)
-    if not asked.quick:
-        sizes(asked, thresholds, figures)
+    sizes(asked, thresholds, figures)
     members(asked, given.dump, figures)
     speed(asked, figures)
     if given.plot:
