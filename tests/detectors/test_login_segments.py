@@ -410,6 +410,16 @@ def test_bad_settings(chosen: dict[str, Any], slugs: list[str], says: str) -> No
     assert [problem.slug for problem in caught.value.problems] == slugs
 
 
+def test_a_pack_is_told_the_same_before_anything_runs() -> None:
+    kind = KINDS["login_segments"]
+    values = {name: setting.default for name, setting in kind.settings.items()}
+    wrong = values | {"known": (), "by_1": ("lat", "not_there"), "by_2": ("asn",), "by_3": ("asn",)}
+    columns = dict(zip(LAYOUT.names, LAYOUT.kinds, strict=True))
+    found = kind.problems(SignalDefinition("x", "login_segments", wrong), columns)
+    assert [problem.where.path for problem in found] == ["known", "by_1", "by_3"]
+    assert kind.problems(SignalDefinition("x", "login_segments", values), columns) == []
+
+
 def test_bad_conditions() -> None:
     with pytest.raises(InvalidInput, match="nosuch"):
         new(failed="nosuch = 1")

@@ -127,6 +127,11 @@ class LoginSegments(Signal):
         named = [column for name in ("known", *SEGMENTATIONS) for column in _columns(settings, name)]
         return frozenset(["account", "network", "ip", *named])
 
+    @classmethod
+    def problems(cls, definition: SignalDefinition, columns: Mapping[str, Kind]) -> list[Problem]:
+        """Columns that segments cannot be told by, lists that repeat one another, nothing to know an owner by."""
+        return _problems(definition, columns)
+
     def update(self, frame: Frame, stamps: Stamps, values: Values, valid: Valid) -> None:
         """Read and learn a batch; about a microsecond a login."""
         size = frame.size
@@ -194,28 +199,36 @@ def _number(settings: Mapping[str, SettingValue], name: str) -> float:
     return float(value)
 
 
-def _refuse(definition: SignalDefinition, layout: Layout) -> None:
-    """All that is wrong with the columns that the settings name."""
+def _problems(definition: SignalDefinition, columns: Mapping[str, Kind]) -> list[Problem]:
+    """What is wrong with the lists of columns; columns that do not exist are passed over."""
     problems: list[Problem] = []
     seen: dict[frozenset[str], str] = {}
     for name in ("known", *SEGMENTATIONS):
-        columns, where = _columns(definition.settings, name), definition.origin.at(name)
-        for column in columns:
-            if column not in layout.index:
-                near = nearest_name(column, layout.names)
-                problems.append(Problem("signal.column", f"no column {column!r}", where, nearest=near))
-            elif layout.kind(column) in (Kind.FLOAT, Kind.TIME):
-                message = f"{column} is {layout.kind(column).name}"
+        listed, where = _columns(definition.settings, name), definition.origin.at(name)
+        for column in listed:
+            if columns.get(column) in (Kind.FLOAT, Kind.TIME):
+                message = f"{column} is {columns[column].name}"
                 problems.append(Problem("signal.column", message, where, allowed="BOOL, INT or TEXT"))
-        if len(set(columns)) < len(columns):
+        if len(set(listed)) < len(listed):
             problems.append(Problem("signal.columns", "a column is named twice", where))
-        if name == "known" and not columns:
+        if name == "known" and not listed:
             hint = "name what tells an account's owner from a stranger"
             problems.append(Problem("signal.columns", "no column", where, hint=hint))
-        if name != "known" and columns:
-            same = seen.setdefault(frozenset(columns), name)
+        if name != "known" and listed:
+            same = seen.setdefault(frozenset(listed), name)
             if same != name:
                 problems.append(Problem("signal.columns", f"the same columns as {same}", where))
+    return problems
+
+
+def _refuse(definition: SignalDefinition, layout: Layout) -> None:
+    """All that is wrong with the columns that the settings name, those that do not exist included."""
+    problems = _problems(definition, dict(zip(layout.names, layout.kinds, strict=True)))
+    for name in ("known", *SEGMENTATIONS):
+        for column in _columns(definition.settings, name):
+            if column not in layout.index:
+                near, where = nearest_name(column, layout.names), definition.origin.at(name)
+                problems.append(Problem("signal.column", f"no column {column!r}", where, nearest=near))
     if "account" not in layout.index:
         problems.append(Problem("signal.column", "no column 'account'", definition.origin))
     if problems:
