@@ -4,7 +4,7 @@ A window is judged by its scores at its last event. Honest windows of days 7 and
 .001 occurs (interval: accounts resampled). An attacked account counts as found when one of its windows with five or
 more stolen downloads scores above the threshold that touches a given share of honest account-days of the last week.
 Baselines over the same windows: the plain count; its global z-score (logarithm, by part of the week, mean and spread of
-all honest windows, future ones too); the account's own z-score over its earlier windows.
+all windows, future ones too); the account's own z-score over its earlier windows.
 """
 
 from __future__ import annotations
@@ -51,10 +51,8 @@ def baselines(windows: pl.DataFrame) -> pl.DataFrame:
         (-pl.col("p_self").log10()).alias("self"), (-pl.col("p_peers").log10()).alias("peers"),
         pl.col("observed").alias("threshold"),
     )  # fmt: skip
-    honest = windows.filter(pl.col("stolen") == 0).group_by("part").agg(
-        pl.col("y").mean().alias("mean"), pl.col("y").std().alias("spread")
-    )  # fmt: skip
-    windows = windows.join(honest, on="part", how="left", maintain_order="left").with_columns(
+    usual = windows.group_by("part").agg(pl.col("y").mean().alias("mean"), pl.col("y").std().alias("spread"))
+    windows = windows.join(usual, on="part", how="left", maintain_order="left").with_columns(
         ((pl.col("y") - pl.col("mean")) / pl.col("spread").fill_null(1.0)).alias("global_z")
     )
     n = pl.col("y").cum_count().over("account") - 1
@@ -69,8 +67,9 @@ def baselines(windows: pl.DataFrame) -> pl.DataFrame:
 def calibration(windows: pl.DataFrame, rounds: int) -> dict[str, Any]:
     """Share of honest windows at or below .001, as a multiple of .001, with its interval."""
     honest = windows.filter((pl.col("stolen") == 0) & (pl.col("day") >= 7)).with_columns(
-        (10.0 ** -pl.col("surprise")).alias("p_combined"), (pl.col("account") + pl.col("seed").cast(pl.String)).alias("who")
-    )  # fmt: skip
+        (10.0 ** -pl.col("surprise")).alias("p_combined"),
+        (pl.col("account") + pl.col("seed").cast(pl.String)).alias("who"),
+    )
     print(f"Calibration: {len(honest):,} honest windows; the share at or below a probability, over the probability")
     figures: dict[str, Any] = {}
     for name in ("p_self", "p_peers", "p_when", "p_combined"):
@@ -96,7 +95,7 @@ def days_and_attacks(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]
     return days, stolen.group_by("seed", "account", "attack", maintain_order=True).agg(*highest)
 
 
-def detection(windows: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
+def detection(windows: pl.DataFrame, rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Recall at equal honest cost, ours and the baselines'."""
     days, attacks = days_and_attacks(windows)
     print(f"Mass downloads: {len(attacks)} attacked accounts, {len(days):,} honest account-days")
@@ -114,14 +113,29 @@ def detection(windows: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
                 by = attacks.group_by("attack").agg((pl.col(name) > threshold).mean()).sort("attack")
                 each = ", ".join(f"{attack} {value:.2f}" for attack, value in by.iter_rows())
         print(f"  {name:<10}", "  ".join(cells), f"| at .3 %: {each}")
+    for label, cost in COSTS.items():
+        gain(attacks, days, label, cost, rounds)
     return ours, theirs
+
+
+def gain(attacks: pl.DataFrame, days: pl.DataFrame, label: str, cost: float, rounds: int) -> None:
+    """Print by how much `surprise` finds more than each baseline, attacked accounts resampled in pairs."""
+    found = {}
+    for name in ("surprise", *BASELINES):
+        found[name] = attacks[name].to_numpy() > np.quantile(days[name].to_numpy(), 1 - cost, method="higher")
+    cells = []
+    for name in BASELINES:
+        more = found["surprise"].astype(float) - found[name]
+        low, high = bootstrap({"more": more}, lambda more: more.mean(), rounds)
+        cells.append(f"{name} {more.mean():+.3f} ({low:+.3f} to {high:+.3f})")
+    print(f"  surprise at {label:<5} against", ", ".join(cells))
 
 
 def bursts(seeds: list[int], rounds: int, dump: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """All of this file over held-out seeds."""
     windows = pl.concat([windows_of(seed) for seed in seeds])
     figures = calibration(windows, rounds)
-    ours, theirs = detection(windows)
+    ours, theirs = detection(windows, rounds)
     if dump:
         days, attacks = days_and_attacks(windows)
         whole = pl.concat([days.with_columns(pl.lit(0).alias("label")), attacks.with_columns(pl.lit(1).alias("label"))],

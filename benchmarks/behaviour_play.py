@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,7 @@ from shoal.expressions.frame import Frame, Layout
 from shoal.features.engine import Stamps
 from shoal.simulate import World, read_scenario, simulate
 
+Made = TypeVar("Made", bound=Signal)
 IDENTITY = Identity(bytes(range(16)))
 COLUMNS = ("type", "account", "actor", "client", "network_kind", "size_bytes", "ip", "device", "asn", "link", "domain",
            "method", "country", "owner")  # fmt: skip
@@ -35,7 +37,7 @@ def world_of(name: str, seed: int) -> World:
     return simulate(read_scenario(WORLDS / f"behaviour-{name}.yaml"), seed=seed)
 
 
-def make(kind: type[Signal], **settings: object) -> Signal:
+def make(kind: type[Made], **settings: object) -> Made:
     """A signal over the benchmark's columns."""
     return kind(SignalDefinition(kind.kind, kind.kind, settings), LAYOUT, IDENTITY, {})  # type: ignore[arg-type]
 

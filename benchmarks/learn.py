@@ -3,9 +3,9 @@ correction for unreported abuse help?
 
 Each seed draws a service, fits on it with the labels that were known by then, and judges on another service of the same
 kind by the truth, never by labels. `budget_kept` is the share of seeds in which the true honest rate at a level is
-within its budget; the baseline puts the threshold at the plain quantile. Beside the refits, one model's scores of many
-accounts are drawn again as calibration sets, for more draws than there are refits. The world is in `learn_world`; it
-was not changed after the fitting was.
+within its budget, where that promise was asked for (`assured`); the baseline puts the threshold at the plain quantile.
+Beside the refits, one model's scores of many accounts are drawn again as calibration sets, for more draws than there
+are refits. `label_share_error` and the `pu_` figures are of services where four in ten hijacked accounts are reported.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def judge(seed: int, accounts: int, fresh: World, figures: Figures, rows: list[p
     """One refit, judged by the truth on fresh accounts beside its baselines."""
     world = make_world(seed, accounts=accounts, budgets=BUDGETS)
     start = time.process_time()
-    found = fitted_on(world)
+    found = fitted_on(world, assured=True)
     figures.add("fit_rows_per_cpu_s", len(world.frame) / (time.process_time() - start))
     raw = found.model.raw(fresh.frame.x)
     score, truth = found.model.score(raw), fresh.probability

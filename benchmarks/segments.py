@@ -25,6 +25,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from scipy.stats import chi2
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.segments_rules import RULES, Scored, campaigns, threshold_of
@@ -42,6 +44,7 @@ SHARES = (0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.06, 0.15, 0.5)
 QUICK_SHARES = (0.005, 0.01, 0.03, 0.2)
 FOUND = 0.9
 SIGNAL = "signal"
+SIZES = (2_000, 32_000)
 SPRAY_PER_H = 95.0
 """Attempts an hour of the whole spraying campaign: members of the organisations chosen, three rounds (measured)."""
 
@@ -88,7 +91,7 @@ def count_false(asked: Asked, figures: dict[str, Any], baselines: dict[str, Any]
         for name, rule in RULES.items():
             false[name] += campaigns(rule(world), world.time, thresholds[name])
     figures["false_campaigns_per_month"] = round(opened / (days / 30), 3)
-    figures["false_campaigns_upper"] = round((-np.log(0.05) if not opened else np.nan) / (days / 30), 3)
+    figures["false_campaigns_upper"] = round(float(chi2.ppf(0.95, 2 * opened + 2)) / 2 / (days / 30), 3)
     figures["honest_highest_log_e"] = round(highest, 2)
     figures["honest_logins_per_h"] = round(seen / (days * 24), 1)
     for name, number in false.items():
@@ -237,17 +240,14 @@ def key(name: str) -> str:
 
 
 def speed(asked: Asked, figures: dict[str, Any]) -> None:
-    """Logins and events a CPU-second, conditions included, in batches of 4,096."""
+    """Logins a CPU-second, conditions included, in batches of 4,096."""
     world = read_world(read_scenario(WORLDS / "segments-limit.yaml"), asked.report[0])
     logins = world.some(world.failed | world.succeeded)
-    for name, rows in (("logins", logins), ("events", world)):
-        columns_of(rows, new_signal(), 4096)
-        begun = time.process_time()
-        columns_of(rows, new_signal(), 4096)
-        figures[f"{name}_per_cpu_s"] = round(len(rows) / (time.process_time() - begun))
-        print(
-            f"  {figures[f'{name}_per_cpu_s']:,} {name} per CPU-second ({len(rows):,} rows, half of them an attack's)"
-        )
+    columns_of(logins, new_signal(), 4096)
+    begun = time.process_time()
+    columns_of(logins, new_signal(), 4096)
+    figures["logins_per_cpu_s"] = round(len(logins) / (time.process_time() - begun))
+    print(f"  {figures['logins_per_cpu_s']:,} logins per CPU-second ({len(logins):,} logins, half of them attacks')")
 
 
 def show_limits(
@@ -301,6 +301,7 @@ def plot(
                     label=method.replace("_", " "), linewidth=2.2 if method == SIGNAL else 1.3,
                 )  # fmt: skip
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.axvline(honest_rate, color=QUIET, linewidth=1, linestyle=":")
             axes.set_ylim(-0.03, 1.05)
             axes.grid(visible=True, color=GRID)
@@ -312,10 +313,14 @@ def plot(
 
 
 def sizes(asked: Asked, thresholds: dict[str, float], figures: dict[str, Any]) -> None:
-    """How the limit moves with the size of the service, for the campaign with nothing in common."""
+    """How the limit moves with the size of the service, for the plainest campaign and the most spread."""
     scenario = read_scenario(WORLDS / "segments-limit.yaml")
-    some = dataclasses.replace(asked, report=asked.report[:2], shares=SHARES[:9])
-    for accounts in (2_000, 32_000):
+    some = dataclasses.replace(asked, report=asked.report[:2], draws=1, shares=SHARES[:8])
+    if asked.quick:
+        print("  null: limits of other sizes of the service take minutes (without --quick)")
+        figures |= {f"limit_{attack}_{size}_accounts_per_h": None for size in SIZES for attack in ("machines", "homes")}
+        return
+    for accounts in SIZES:
         changed = dataclasses.replace(scenario, population=dataclasses.replace(scenario.population, accounts=accounts))
         for attack in ("machines", "homes"):
             cells = limits(changed, some, thresholds, (attack,), (SIGNAL,))
@@ -338,12 +343,11 @@ def main() -> None:
     baselines: dict[str, Any] = {}
     scenario = read_scenario(WORLDS / "segments-limit.yaml")
     new_signal().warm()
-    print("False campaigns on honest logins:")
+    print("False campaigns on honest logins:", flush=True)
     thresholds = count_false(asked, figures, baselines)
     cells = limits(scenario, asked, thresholds)
     show_limits(cells, scenario, figures, baselines)
-    if not asked.quick:
-        sizes(asked, thresholds, figures)
+    sizes(asked, thresholds, figures)
     members(asked, given.dump, figures)
     speed(asked, figures)
     if given.plot:

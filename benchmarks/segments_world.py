@@ -2,7 +2,8 @@
 
 A world is simulated once; a campaign of any size is then the honest rows with a share of one attack's attempts, drawn
 evenly, which is what a smaller steady campaign would have sent. What follows inside a hijacked account, and the owners'
-recoveries, are left out: they are no part of the question.
+recoveries, are left out: they are no part of the question. So are sessions of an account with a device and network that
+it has had before in that world, since a world is shorter than the time for which an account stays known.
 """
 
 from __future__ import annotations
@@ -106,6 +107,9 @@ def read_world(scenario: Scenario, seed: int) -> Logins:
     truth = truth.select("event_id", "attack", pl.col("kind").alias("what"))
     rows = pl.concat(parts).unique("event_id", keep="first").join(truth, on="event_id", how="left")
     rows = rows.filter(pl.col("what").is_null() | (pl.col("what") != "recovery")).sort("time", "event_id")
+    session = pl.col("type").is_in(("session.started", "session.used"))
+    seen = pl.struct("account", "device", "network", session.alias("session")).is_first_distinct()
+    rows = rows.filter(~session | seen)
     attacks = tuple(adversary.id for adversary in scenario.adversaries)
     attack = rows["attack"].replace_strict(attacks, range(1, len(attacks) + 1), default=0).fill_null(0)
     frame_ = Frame.empty(LAYOUT, max(rows.height, 1))

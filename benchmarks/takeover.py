@@ -1,8 +1,8 @@
 """Account takeover: logins (the likelihood ratio, on simulated worlds), and sessions on real data.
 
 Logins: `takeover_curve` (re-authentication at 99.5 % caught against the published ratio), `takeover_recall` (recall at
-a budget of challenges with all inputs), `takeover_speed`; `--rba FILE` runs the curve on the public data set of Wiefling
-et al. Sessions: by what was done (command sequences) and by how (pointer movements).
+a budget of challenges with all inputs), `takeover_speed`; `--rba FILE` runs the curve on the public data set of
+Wiefling et al. Sessions: by what was done (command sequences) and by how (pointer movements).
 Command sequences: every account's history is learned, then its later segments of 100 commands are judged in order.
 `masquerade_*` is the streaming protocol of a service: a segment is scored by what is known before it, then learned if
 it looks like the account's own (no label is used); `masquerade_static_*` never learns. Baselines: naive Bayes of the

@@ -66,10 +66,11 @@ class Inside:
 
 
 def read_inside(given: Path | Scenario, seed: int, least: int = 1) -> Inside:
-    """The logins of a scenario's world of accounts that have logged in `least` times before."""
+    """The logins of a scenario's world of accounts that have logged in `least` times before, from the first day of
+    takeovers on (honest logins of earlier days would be told apart by how short all histories are)."""
     scenario = given if isinstance(given, Scenario) else read_scenario(given)
     world = simulate(scenario, seed=seed)
-    kept_types = pa.array(LOGINS + ("password.reset",) + tuple(t for types in AFTER.values() for t in types))
+    kept_types = pa.array((*LOGINS, "password.reset", *(name for types in AFTER.values() for name in types)))
     parts, truths = [], []
     for part in world.parts():
         parts.append(part.events.filter(pc.is_in(part.events["type"], kept_types)))
@@ -98,7 +99,9 @@ def read_inside(given: Path | Scenario, seed: int, least: int = 1) -> Inside:
     ids = logins["event_id"].to_numpy(zero_copy_only=False).astype(str)
     attacks = dict(zip(truth["event_id"].to_pylist(), truth["attack"].to_pylist(), strict=True))
     attack = np.array([attacks.get(one, "") for one in ids])
-    rows = np.flatnonzero(success & (before >= least))
+    starts = [one.start_day for one in scenario.adversaries if one.kind == "account_takeover"]
+    since = scenario.start + int(min(starts, default=0) * 86_400e6)
+    rows = np.flatnonzero(success & (before >= least) & (logins["time"].to_numpy() >= since))
     after = _after(events, logins, rows)
     return Inside({name: column[rows] for name, column in columns.items()}, after, attack[rows], accounts[rows],
                   ids[rows], published[rows])  # fmt: skip

@@ -9,7 +9,7 @@ address changes with its lease inside the provider's blocks of the city; a devic
 and system stay. Attackers know what the papers say: naive nothing (any address of any country, a user agent that
 people use these days); vpn the country (a hosting or VPN exit there); targeted the city, the browser and the device
 (an address of any provider of that city, a user agent that people with that browser and system use these days); very
-targeted the provider and the very user agent.
+targeted the provider and the very user agent that the victim uses at the time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ Ints = npt.NDArray[np.int64]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1, le=10**7)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
-DAY = 86_400_000_000
+DAY, SECOND = 86_400_000_000, 1_000_000
+SPAN = 1 << 30
+"""More seconds than a world has, with a fortnight to spare."""
 START = 1_735_689_600_000_000
 FAMILIES = (  # family, system, class, weight
     ("Chrome", "Windows", "desktop", 26.0), ("Mobile Safari", "iOS", "mobile", 22.0),
@@ -50,18 +52,18 @@ class WorldFile(Struct, forbid_unknown_fields=True, frozen=True):
     format: Literal["shoal.login-world"]
     version: Literal[1]
     accounts: Count
-    days: Count
+    days: Annotated[int, Meta(ge=1, le=1000)]
     logins_median: Positive  # logins of an account in the whole span
     logins_sigma: Annotated[float, Meta(ge=0, le=3)]
-    countries: Count
+    countries: Annotated[int, Meta(ge=1, le=1000)]
     main_country: Share  # accounts that live in the first
     country_skew: Annotated[float, Meta(ge=0, le=3)]  # exponent of the sizes of the others
-    cities: Count  # of a country
-    providers: Count  # home providers of a country
+    cities: Annotated[int, Meta(ge=1, le=250)]  # of a country
+    providers: Annotated[int, Meta(ge=1, le=900)]  # home providers of a country
     provider_skew: Annotated[float, Meta(ge=0, le=3)]  # exponent of their sizes
-    blocks: Count  # /24s that a provider has in a city
+    blocks: Annotated[int, Meta(ge=1, le=250)]  # /24s that a provider has in a city
     lease_days: Positive
-    carriers: Count
+    carriers: Annotated[int, Meta(ge=1, le=900)]
     carrier_addresses: Count
     mobile_share: Share  # logins over the carrier, mean over accounts
     work_share: Share  # accounts with an office
@@ -74,10 +76,10 @@ class WorldFile(Struct, forbid_unknown_fields=True, frozen=True):
     second_device: Share  # logins with another than the first device, of those who have one
     new_device_days: Positive  # mean life of a device
     families: Annotated[int, Meta(ge=1, le=11)]  # how many of FAMILIES are in use, from the commonest down
-    models: Count  # of each family: models and builds of systems that strings tell apart
-    version_days: Positive  # from one version to the next
-    builds: Count  # sub-versions of a version
-    kept_versions: Count  # versions that the others are at
+    models: Annotated[int, Meta(ge=1, le=4000)]  # of each family: models and builds of systems that strings tell apart
+    version_days: Annotated[float, Meta(ge=1, le=3650)]  # from one version to the next
+    builds: Annotated[int, Meta(ge=1, le=60)]  # sub-versions of a version
+    kept_versions: Annotated[int, Meta(ge=1, le=3000)]  # versions that the others are at
     updates: Share  # devices that take new versions; the others keep one
 
 
@@ -102,7 +104,9 @@ class _Places:
     def home(self, rng: np.random.Generator, country: Ints, provider: Ints, city: Ints) -> Ints:
         """Any address of a provider in a city."""
         size = len(country)
-        return self._address(country, provider, city, rng.integers(0, self.world.blocks, size), rng.integers(1, 255, size))
+        return self._address(
+            country, provider, city, rng.integers(0, self.world.blocks, size), rng.integers(1, 255, size)
+        )
 
     def leased(self, account: Ints, period: Ints, country: Ints, provider: Ints, city: Ints) -> Ints:
         """The address that an account's home holds in a lease: blocks change seldom, hosts always."""
@@ -131,7 +135,9 @@ class _Places:
 
 def _accounts(world: WorldFile, rng: np.random.Generator) -> dict[str, Ints]:
     size = world.accounts
-    country = np.where(rng.random(size) < world.main_country, 0, 1 + _zipf(rng, max(world.countries - 1, 1), world.country_skew, size))
+    country = np.where(
+        rng.random(size) < world.main_country, 0, 1 + _zipf(rng, max(world.countries - 1, 1), world.country_skew, size)
+    )
     return {
         "country": country,
         "city": _zipf(rng, world.cities, 0.7, size),
@@ -180,26 +186,29 @@ def _agents(world: WorldFile, seed: int, device: Ints, time: Ints) -> Ints:
     family = rng.choice(len(weights), len(known), p=weights / weights.sum())
     model = _zipf(rng, world.models, 1.0, len(known))
     lag = rng.exponential(0.35 * world.version_days, len(known)) * DAY
-    step = np.maximum((time - START) + world.kept_versions * int(world.version_days * DAY) - lag[place].astype(np.int64), 0)
+    step = np.maximum(
+        (time - START) + world.kept_versions * int(world.version_days * DAY) - lag[place].astype(np.int64), 0
+    )
     version = step // int(world.version_days * DAY)
     kept = rng.integers(0, world.kept_versions, len(known))
     stays = rng.random(len(known)) >= world.updates
     version = np.where(stays[place], kept[place], version)
     step = np.where(stays[place], model[place] * 7_919 * DAY, step)
     build = step % int(world.version_days * DAY) * world.builds // int(world.version_days * DAY)
-    return ((family[place] * 4096 + model[place]) * 4096 + version) * 64 + build
+    found: Ints = ((family[place] * 4096 + model[place]) * 4096 + version) * 64 + build
+    return found
 
 
 def _similar(rng: np.random.Generator, pool: Ints, pool_time: Ints, key: Ints, pool_key: Ints, time: Ints) -> Ints:
-    """For each moment a value that somebody with the same key has about then."""
+    """For each moment a value that somebody with the same key (below 2^20) has within a fortnight of it."""
     order = np.lexsort((pool_time, pool_key))
-    span = 14 * DAY
-    rank = pool_key[order] * (1 << 54) // 1
-    combined = rank + (pool_time[order] - START)
-    low = np.searchsorted(combined, key * (1 << 54) + np.maximum(time - START - span, 0))
-    high = np.searchsorted(combined, key * (1 << 54) + (time - START) + span)
+    known = pool_key[order] * SPAN + (pool_time[order] - START) // SECOND
+    since = (time - START) // SECOND
+    low = np.searchsorted(known, key * SPAN + np.maximum(since - 14 * 86_400, 0))
+    high = np.searchsorted(known, key * SPAN + since + 14 * 86_400)
     chosen = low + (rng.random(len(time)) * np.maximum(high - low, 1)).astype(np.int64)
-    return pool[order][np.minimum(chosen, len(order) - 1)]
+    found: Ints = pool[order][np.minimum(chosen, len(order) - 1)]
+    return found
 
 
 def _probes(world: WorldFile, rng: np.random.Generator, who: dict[str, Ints], honest: dict[str, Ints], name: str
@@ -228,22 +237,10 @@ def _probes(world: WorldFile, rng: np.random.Generator, who: dict[str, Ints], ho
     if name in ("naive", "vpn"):
         agent = _similar(rng, *pool, none, np.zeros(len(pool[0]), np.int64), time)
     else:
-        own = _agents_of_first(honest, at, victim)
+        own = honest["agent"][at]
         agent = own if name == "very_targeted" else _similar(rng, *pool, own >> 30, pool[0] >> 30, time)
     return {"account": victim, "time": time, "address": address, "agent": agent,
             "device": np.full(len(at), 1 << 40) + np.arange(len(at)), "kind": none}  # fmt: skip
-
-
-def _agents_of_first(honest: dict[str, Ints], at: Ints, victim: Ints) -> Ints:
-    """The user agent of each victim's login at hand if it was made with the first device, else of another one."""
-    first = honest["device"] // 64 % 2 == 0
-    rows = np.flatnonzero(first)
-    order = rows[np.lexsort((honest["time"][rows], honest["account"][rows]))]
-    key = honest["account"][order] * (1 << 54) + honest["time"][order] - START
-    near = np.searchsorted(key, victim * (1 << 54) + honest["time"][at] - START, side="right") - 1
-    near = np.clip(near, 0, len(order) - 1)
-    same = honest["account"][order[near]] == victim
-    return np.where(same, honest["agent"][order[near]], honest["agent"][at])
 
 
 def make_logins(world: WorldFile, seed: int) -> Logins:

@@ -113,7 +113,9 @@ def _matched(
         return victims[:0], pool[:0]
     codes = np.zeros(events.num_rows, np.int64)
     for name in key:
-        column = events[name].combine_chunks() if name in events.column_names else pa.nulls(events.num_rows, pa.string())
+        column = (
+            events[name].combine_chunks() if name in events.column_names else pa.nulls(events.num_rows, pa.string())
+        )
         part = column.dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64)
         codes = codes * 65_537 + part + 1
     order = pool[np.argsort(codes[pool], kind="stable")]
@@ -153,7 +155,9 @@ def run(path: Path, dump: str) -> tuple[dict[str, Any], dict[str, Any]]:
     scores = {"freeman": plain, "nested": columns["total"]}
     if (logins.attacker[fitted] >= 0).any() and (logins.attacker[fitted] < 0).any():
         scores["score"] = raw(fit(x[fitted], (logins.attacker[fitted] >= 0).astype(np.int64), rounds=400), x)
-    print(f"\n{path}: {logins.success.sum():,} logins of {len(np.unique(logins.account)):,} accounts, {dead} rows refused")
+    print(
+        f"\n{path}: {logins.success.sum():,} logins of {len(np.unique(logins.account)):,} accounts, {dead} rows refused"
+    )
     figures: dict[str, Any] = {}
     for number, attacker in enumerate(ATTACKERS):
         attacks = test & (logins.attacker == number)
@@ -175,7 +179,8 @@ def run(path: Path, dump: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if dump:
         Path(dump).mkdir(parents=True, exist_ok=True)
         kinds = pa.array(["", *ATTACKERS]).take(pa.array(logins.attacker + 1))
-        table = {"id": logins.events["event_id"], "split": np.where(test, "report", "development"),
-                 "label": (logins.attacker >= 0).astype(np.int64), "attacker": kinds, "account": logins.account}  # fmt: skip
+        labels = (logins.attacker >= 0).astype(np.int64)
+        table = {"id": logins.events["event_id"], "split": np.where(test, "report", "development"), "label": labels,
+                 "attacker": kinds, "account": logins.account}  # fmt: skip
         pq.write_table(pa.table(table | scores), Path(dump) / "takeover.rba.parquet")
     return figures, {}

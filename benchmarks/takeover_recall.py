@@ -27,15 +27,16 @@ Floats = npt.NDArray[np.float64]
 WORLD = Path(__file__).parent / "worlds" / "takeovers.yaml"
 DEVELOPMENT, REPORT = (11, 12), (101, 102)
 BUDGETS = (0.005, 0.01)
-LEFT_OUT = ("hour_accounts", "daypart_accounts", "method_accounts")
-"""Columns that grow with the world's age and say nothing of a login."""
+COUNTED = ("address_accounts", "prefix_accounts", "device_accounts")
+"""Of the counts of accounts these alone: those of coarse levels tell how old the world is, not what a login is."""
 
 
 def rules(world: Inside) -> Floats:
     """The simple rule: a new device, network, provider, user agent, country; failures just before."""
     c = {name: np.nan_to_num(column) for name, column in world.at_login.items()}
     new = 1.0 * (c["device_seen"] == 0) + (c["prefix_seen"] == 0) + (c["asn_seen"] == 0) + (c["agent_seen"] == 0)
-    return new + 2.0 * (c["country_seen"] == 0) + 0.5 * (c["failures"] > 0) + 0.1 * (c["address_seen"] == 0)
+    new += 2.0 * (c["country_seen"] == 0) + 0.5 * (c["failures"] > 0) + 0.1 * (c["address_seen"] == 0)
+    return np.asarray(new, dtype=np.float64)
 
 
 def small(scenario: Scenario, quick: bool) -> Scenario:
@@ -46,18 +47,25 @@ def small(scenario: Scenario, quick: bool) -> Scenario:
     return replace(scenario, population=replace(scenario.population, accounts=1200), adversaries=attacks)
 
 
-def inputs(world: Inside, after: bool) -> tuple[Floats, list[str]]:
-    """The model's columns and their names."""
-    columns = world.at_login | (world.after if after else {})
-    names = [name for name in columns if name not in LEFT_OUT]
-    return matrix(columns, names), names
+DEVICE = ("device", "device_seen", "device_accounts")
+MODELS = {"score": (), "post": (), "no_device": DEVICE}
+"""Ours at the login, five minutes later, and at the login without the device: what it leaves out."""
+
+
+def inputs(world: Inside, name: str) -> tuple[Floats, list[str]]:
+    """A model's columns and their names."""
+    columns = world.at_login | (world.after if name == "post" else {})
+    kept = [one for one in columns if not one.endswith("_accounts") or one in COUNTED]
+    kept = [one for one in kept if one not in MODELS[name]]
+    return matrix(columns, kept), kept
 
 
 def report(world: Inside, scores: dict[str, Floats], attacks: list[str]) -> dict[str, Any]:
     """Recall of each attack at each budget by each detector, printed with intervals."""
     honest = world.attack == ""
     found: dict[str, Any] = {}
-    print(f"  {honest.sum():,} honest logins; attacks {dict((a, int((world.attack == a).sum())) for a in attacks)}")
+    sizes = {attack: int((world.attack == attack).sum()) for attack in attacks}
+    print(f"  {honest.sum():,} honest logins; attacks {sizes}")
     for attack in attacks:
         rows = world.attack == attack
         for budget in BUDGETS:
@@ -74,6 +82,7 @@ def report(world: Inside, scores: dict[str, Floats], attacks: list[str]) -> dict
 
 def joined(worlds: list[Inside]) -> Inside:
     """Worlds one behind the other."""
+
     def both(name: str) -> dict[str, Floats]:
         first = getattr(worlds[0], name)
         return {column: np.concatenate([getattr(one, name)[column] for one in worlds]) for column in first}
@@ -90,15 +99,13 @@ def run(quick: bool, dump: str, scenario_files: list[str]) -> tuple[dict[str, An
     seeds, reports = (DEVELOPMENT[:1], REPORT[:1]) if quick else (DEVELOPMENT, REPORT)
     learned = joined([read_inside(base, seed) for seed in seeds])
     labels = (learned.attack != "").astype(np.int64)
-    models = {}
-    for name, after in (("at_login", False), ("after", True)):
-        models[name] = fit(inputs(learned, after)[0], labels, rounds=150 if quick else 300, leaves=15)
-    print(f"\nRecall at a budget of challenges: fitted on {len(labels):,} logins ({labels.sum()} attacks) of seeds {seeds},"
-          f" judged on seeds {reports}")  # fmt: skip
-    for name, after in (("at_login", False), ("after", True)):
-        names = inputs(learned, after)[1]
-        gains = models[name].feature_importance("gain")
-        best = [names[at] for at in np.argsort(-gains)[:10]]
+    rounds = 100 if quick else 300
+    models = {name: fit(inputs(learned, name)[0], labels, rounds=rounds, leaves=15) for name in MODELS}
+    print(f"\nRecall at a budget of challenges: fitted on {len(labels):,} logins ({labels.sum()} attacks) of seeds"
+          f" {seeds}, judged on seeds {reports}")  # fmt: skip
+    for name, model in models.items():
+        names = inputs(learned, name)[1]
+        best = [names[at] for at in np.argsort(-model.feature_importance("gain"))[:10]]
         print(f"  {name}: most used {', '.join(best)}")
     world = joined([read_inside(base, seed) for seed in reports])
     scores = judged(world, models)
@@ -107,7 +114,7 @@ def run(quick: bool, dump: str, scenario_files: list[str]) -> tuple[dict[str, An
     baselines: dict[str, Any] = {}
     for key, share in found.items():
         name, attack, budget = key.split("/")
-        place = {"score": "", "post": "_post"}.get(name)
+        place = {"score": "", "post": "_post", "no_device": "_no_device"}.get(name)
         ending = "1pct" if budget == "0.01" else "05pct"
         value = None if share.value is None else round(share.value, 4)
         if place is not None:
@@ -127,13 +134,9 @@ def run(quick: bool, dump: str, scenario_files: list[str]) -> tuple[dict[str, An
 
 
 def judged(world: Inside, models: dict[str, Any]) -> dict[str, Floats]:
-    """Scores of ours at the login and after five minutes, and of the baselines."""
-    return {
-        "score": raw(models["at_login"], inputs(world, False)[0]),
-        "post": raw(models["after"], inputs(world, True)[0]),
-        "freeman": world.published,
-        "rules": rules(world),
-    }
+    """Scores of ours and of the baselines."""
+    found = {name: raw(model, inputs(world, name)[0]) for name, model in models.items()}
+    return found | {"freeman": world.published, "rules": rules(world)}
 
 
 def write(folder: Path, world: Inside, scores: dict[str, Floats]) -> None:

@@ -28,9 +28,9 @@ class Logins:
 def counted(account: Ints, success: Bools) -> tuple[Ints, Ints]:
     """Successful logins of the row's account before the row, and in all."""
     order = np.argsort(account, kind="stable")
-    running = np.cumsum(success[order]) - success[order]
+    running: Ints = np.cumsum(success[order]) - success[order]
     first = np.flatnonzero(np.diff(account[order], prepend=-1) != 0)
-    begins = np.repeat(running[first], np.diff(np.append(first, len(order))))
+    begins: Ints = np.repeat(running[first], np.diff(np.append(first, len(order))))
     before = np.empty(len(order), np.int64)
     before[order] = running - begins
     return before, np.bincount(account[success], minlength=int(account.max()) + 1)[account]

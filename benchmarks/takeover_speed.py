@@ -24,8 +24,8 @@ def with_dictionaries(rows: list[tuple[Any, ...]]) -> float:
     own: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     common: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     logins: defaultdict[Any, int] = defaultdict(int)
-    count, summed = 0, 0.0
-    for account, *values in rows:
+    summed = 0.0
+    for count, (account, *values) in enumerate(rows):
         mine = logins[account]
         sums = [0.0, 0.0, 0.0, 0.0]
         for level, (value, (_, weight, group)) in enumerate(zip(values, LEVELS, strict=True)):
@@ -38,7 +38,6 @@ def with_dictionaries(rows: list[tuple[Any, ...]]) -> float:
             common[level, value] += 1
             own[account, level, value] += 1
         logins[account] += 1
-        count += 1
     return summed
 
 
@@ -63,8 +62,6 @@ def run(quick: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         with_dictionaries(rows)
         best["dictionaries"] = min(best["dictionaries"], time.process_time() - begun)
     rate, base = (round(len(rows) / best[name]) for name in ("ours", "dictionaries"))
-    print(f"\nLogins scored and learned per CPU-second: {rate:,} ({len(signal_of().outputs(signal.definition.settings))}"
-          f" columns, batches of {BATCH}); dictionaries, the published ratio alone: {base:,}; {len(rows):,} logins")  # fmt: skip
+    print(f"\nLogins scored and learned per CPU-second: {rate:,} ({count} columns, batches of {BATCH});"
+          f" dictionaries, the published ratio alone: {base:,}; {len(rows):,} logins")  # fmt: skip
     return {"logins_per_cpu_s": rate}, {"dict_logins_per_cpu_s": base}
-
-

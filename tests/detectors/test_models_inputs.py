@@ -28,6 +28,15 @@ def test_values_nulls_and_kinds() -> None:
     assert columns.read(frame, np.zeros(0, np.int64)).shape == (0, 4)
 
 
+def test_infinite_is_unknown_as_in_training() -> None:
+    frame = Frame.of_rows([{"lat": 1.0}, {"lat": 2.0}, {"lat": 3.0}], LAYOUT, Identity(bytes(16)))
+    # An event cannot bring one in (it is null there); a column that is computed could.
+    frame.values.view(np.float64)[LAYOUT.index["lat"], :3] = [np.inf, -np.inf, 1e308]
+    found = Columns(["lat"], LAYOUT).read(frame, np.arange(3))[:, 0]
+    assert np.isnan(found[:2]).all()
+    assert found[2] == 1e308
+
+
 def test_columns_that_cannot_be_read_are_told_together() -> None:
     with pytest.raises(InvalidInput) as caught:
         Columns(["size_byte", "type", "lat"], LAYOUT)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracles.likelihood_oracle import Twin
 from shoal.detectors.signal_kinds import KINDS
 from shoal.detectors.signals import SignalDefinition
 from shoal.detectors.takeover.likelihood import NESTED, LoginLikelihood
@@ -19,7 +20,6 @@ from shoal.events.identity import Identity
 from shoal.events.schema import EVENT_COLUMNS, Flag, Kind
 from shoal.expressions.frame import Frame, Layout
 from shoal.features.engine import Stamps
-from oracles.likelihood_oracle import Twin
 
 LAYOUT = Layout.of({column.name: column.kind for column in EVENT_COLUMNS})
 IDENTITY = Identity(bytes(range(16)))

@@ -121,6 +121,17 @@ def test_the_budget_is_kept_on_fresh_subjects(ties: bool) -> None:
     assert np.mean(used) > 0.002  # and the budget is not simply left unused
 
 
+def test_without_a_promise_the_rate_seen_is_within_the_budget() -> None:
+    value = np.random.default_rng(3).normal(size=2000)
+    seen, assured = (honest_threshold(cells(value), 100.0, value, assured=one) for one in (False, True))
+    assert seen.rate.hits == 20  # 1 % of 2,000
+    assert seen.rate.high > 100.0 >= assured.rate.high
+    assert seen.threshold < assured.threshold
+    none = honest_threshold(cells(value), 4.9, value, assured=False)
+    assert none.rate.hits == 0
+    assert "2,041" in none.note
+
+
 def test_a_budget_that_cannot_be_shown() -> None:
     value = np.linspace(0, 1, 100)
     found = honest_threshold(cells(value), 10.0, np.append(value, 3.0))

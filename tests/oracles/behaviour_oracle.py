@@ -147,7 +147,7 @@ def tail(own: list[tuple[float, float]], everyone: list[tuple[float, float]], x:
     above, end, mass = read(everyone)
     p_all = (above + end) / (mass + 1.0)
     above, end, mass = read(own)
-    return (above + end + 200.0 * p_all) / (mass + 1.0 + 200.0)
+    return min((above + end + 200.0 * p_all) / (mass + 1.0 + 200.0), 1.0)
 
 
 def normal_score(t: float, nu: float) -> float:
@@ -158,12 +158,12 @@ class PlainBaseline:
     """`entity_baseline` from a list of all closed windows of each group."""
 
     def __init__(self, *, key=("account",), amount=None, window, half_life, parts=16, traits=(), groups=16, apart=0.25,
-                 young=20, when_weight=0.25, keys=10**9):  # fmt: skip
+                 young=20, when_weight=0.1, keys=10**9):  # fmt: skip
         self.key, self.amount, self.window, self.half_life, self.parts = key, amount, window, half_life, parts
         self.traits, self.when = traits, when_weight if parts > 1 else 0.0
         self.clock, self.rows = Clock(keys), {}
         self.crowd = Crowd(groups, young, apart * (len(traits) + 1))
-        self.closed = defaultdict(list)  # group (or "all") → (time, part, y, squared error, deviate, rarity)
+        self.closed = defaultdict(list)  # group (or "all") → (time, part, y, beside², error², deviate, apart, rarity)
 
     def part_of(self, time: int) -> int:
         hour, weekday = time // HOUR % 24, (time // (24 * HOUR) + 3) % 7
@@ -172,37 +172,42 @@ class PlainBaseline:
     def weighed(self, group, now: int):
         return [(2.0 ** (-(now - one[0]) / self.half_life), one) for one in self.closed[group]]
 
-    def prior(self, group: int, part: int, now: int) -> tuple[float, float, float, list[float]]:
+    def prior(self, group: int, part: int, now: int) -> tuple[float, ...]:
         everyone, peers = self.weighed("all", now), self.weighed(group, now)
-        whole = sum(w for w, _ in everyone)
-        mean_all = (sum(w * one[2] for w, one in everyone) + 1.0) / (whole + 1.0)
-        spread_all = (sum(w * one[3] for w, one in everyone) + 1.0) / (whole + 1.0)
+
+        def pooled(at: int) -> tuple[float, float]:
+            whole = sum(w for w, _ in everyone)
+            value = (sum(w * one[at] for w, one in everyone) + 1.0) / (whole + 1.0)
+            value = (sum(w * one[at] for w, one in peers) + 10 * value) / (sum(w for w, _ in peers) + 10)
+            here = [(w, one) for w, one in peers if one[1] == part]
+            return (sum(w * one[at] for w, one in here) + 10 * value) / (sum(w for w, _ in here) + 10), value
+
+        here, mean = pooled(2)
+        return here, mean, max(pooled(3)[1], 0.04), max(pooled(4)[1], 0.04)
+
+    def profile(self, group: int, now: int) -> list[float]:
+        peers = self.weighed(group, now)
         mass = sum(w for w, _ in peers)
-        mean = (sum(w * one[2] for w, one in peers) + 10 * mean_all) / (mass + 10)
-        here = [(w, one) for w, one in peers if one[1] == part]
-        adds = (sum(w * one[2] for w, one in here) + 10 * mean) / (sum(w for w, _ in here) + 10) - mean
-        spread = max((sum(w * one[3] for w, one in peers) + 10 * spread_all) / (mass + 10), 0.04)
-        profile = [
-            (sum(w for w, one in peers if one[1] == k) + 10 / self.parts) / (mass + 10) for k in range(self.parts)
-        ]
-        return mean, adds, spread, profile
+        return [(sum(w for w, one in peers if one[1] == k) + 10 / self.parts) / (mass + 10) for k in range(self.parts)]
 
     def judge(self, row: dict, now: int) -> None:
         part, group = row["part"], row["group"]
-        mean, adds, spread, profile = self.prior(group, part, now)
+        here, mean, beside, spread = self.prior(group, part, now)
+        profile = self.profile(group, now)
         aged = 0.0 if row["last"] is None else 2.0 ** (-(row["opened"] - row["last"]) / self.half_life)
         weight = aged * row["weight"]
         level = (aged * row["level"] + 2 * mean) / (weight + 2)
-        expected = level + adds + aged * row["adds"][part] / (aged * row["parts"][part] + 4)
+        expected = level + here - mean + aged * row["adds"][part] / (aged * row["parts"][part] + 4)
         y = math.log1p(row["amount"])
         variance = (20 * spread + aged * row["squares"]) / (20 + weight)
         deviate = normal_score((y - expected) / math.sqrt(variance * (1 + 1 / (weight + 2))), 20 + weight)
         shares = [(aged * row["parts"][k] + 8 * profile[k]) / (weight + 8) for k in range(self.parts)]
         rare = sum(share for share in shares if share <= shares[part] * (1 + 1e-9))
         rarity = -math.log10(min(max(rare, 1e-300), 1.0)) if self.parts > 1 else 0.0
-        row.update(y=y, error=y - expected, deviate=deviate, rarity=rarity)
+        apart = (y - here) / math.sqrt(beside)
+        row.update(y=y, error=y - expected, beside=y - here, deviate=deviate, apart=apart, rarity=rarity)
         out = []
-        for x, at, low, width in ((deviate, 4, -4.0625, 0.125), (y, 2, 0, 0.25), (rarity, 5, 0, 0.0625)):
+        for x, at, low, width in ((deviate, 5, -4.0625, 0.125), (apart, 6, -4.0625, 0.125), (rarity, 7, 0, 0.0625)):
             own = [(one[at], w) for w, one in self.weighed(group, now)]
             everyone = [(one[at], w) for w, one in self.weighed("all", now)]
             out.append(max(tail(own, everyone, x, low, width), 1e-300))
@@ -215,10 +220,12 @@ class PlainBaseline:
         aged = 0.0 if row["last"] is None else 2.0 ** (-(row["opened"] - row["last"]) / self.half_life)
         weight = aged * row["weight"]
         gain = (weight + 2) / (weight + 3)
-        one = (now, part, row["y"], gain * row["error"] ** 2, row["deviate"], row["rarity"])
+        squares = row["beside"] ** 2, gain * row["error"] ** 2
+        one = (now, part, row["y"], *squares, row["deviate"], row["apart"], row["rarity"])
         self.closed[group].append(one)
         self.closed["all"].append(one)
-        mean, adds, _, _ = self.prior(group, part, now)
+        here, mean, _, _ = self.prior(group, part, now)
+        adds = here - mean
         level = (aged * row["level"] + 2 * mean) / (weight + 2)
         for name in ("parts", "adds"):
             row[name] = [float(np.float32(aged * value)) for value in row[name]]

@@ -15,7 +15,7 @@ LightGBM takes half a second):
   `evaluation.compare.compare(first, second, frame, labels, until_us=…) -> Comparison` (same rows, paired bootstrap);
   `evaluation.monitor.monitor(model, frame, labels, until_us=…) -> DriftReport` with `.alarms`.
 - `evaluation.card.Card`: `encode(card) -> bytes`, `decode(bytes) -> Card`; drawn by `shoal.reports.card`
-  (`write_card(path, card)`: HTML; `card_markdown(card) -> str`).
+  (`write_card(path, card)`: HTML; `card_markdown(card)`, `evaluation_markdown(evaluation)`).
 
 Knows tables and definitions only: no journal, no store, no engine.
 """

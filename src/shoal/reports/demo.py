@@ -250,7 +250,7 @@ def _stages(page: DemoPage) -> Markup:
 
 
 def _learning(page: DemoPage) -> dict[str, Markup]:
-    """Of each fitted detector the reliability and the cumulative gain; of all together what they caught beside rules."""
+    """Of each fitted detector its reliability and cumulative gain; of all together what they caught beside rules."""
     if page.learning is None:
         return {}
     rows = []

@@ -187,6 +187,7 @@ class Engine:
         """Compile all kernels (seconds the first time, then from the cache)."""
         self.features.warm()
         self.signals.warm()
+        self.models.warm()
         self.policy.warm()
 
     def snapshot(self, folder: Path, position: int) -> None:

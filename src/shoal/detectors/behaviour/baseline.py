@@ -29,7 +29,7 @@ SEASONS = {"none": 1, "day": 8, "week": 16, "hour_of_week": 168}
 DAY = 86_400.0
 OUTPUTS = {
     "p_self": Output(Kind.FLOAT, "how often accounts like this one go so far beyond their own usual amount"),
-    "p_peers": Output(Kind.FLOAT, "how often its peers reach this amount in a window"),
+    "p_peers": Output(Kind.FLOAT, "how often its peers reach this amount in a window at such a time"),
     "p_when": Output(Kind.FLOAT, "how often accounts like this one act at a time as rare for them"),
     "surprise": Output(Kind.FLOAT, "-log10 of the three probabilities combined"),
     "expected": Output(Kind.FLOAT, "the usual amount of this account in such a window"),
@@ -38,7 +38,8 @@ OUTPUTS = {
 
 
 class EntityBaseline(Signal):
-    """See the module and docs/behaviour.md. Null where the key is null; all but `observed` while no window is open."""
+    """How much a key does in a while, against its own past and against keys that behave like it; docs/behaviour.md is
+    the manual. All columns are null where the key is, and all but `observed` while no window is open."""
 
     kind: ClassVar[str] = "entity_baseline"
     settings: ClassVar[Mapping[str, Setting]] = {
@@ -52,7 +53,7 @@ class EntityBaseline(Signal):
         "groups": Setting("integer", 16, "groups of peers, at most", 1, 256),
         "apart": Setting("number", 0.25, "squared Hellinger distance a trait that founds a group", 0.0, 2.0),
         "young": Setting("integer", 20, "events below which a key is among the young", 0, 1023),
-        "when_weight": Setting("number", 0.25, "weight of `p_when` in `surprise`, the others 1", 0.0, 100.0),
+        "when_weight": Setting("number", 0.1, "weight of `p_when` in `surprise`, the others 1", 0.0, 100.0),
         "keys": Setting("integer", 1_000_000, "keys kept, at most; the idlest give way", 16, 2**28),
     }
 
@@ -80,7 +81,7 @@ class EntityBaseline(Signal):
         self._rows = KeyedRows(most, {**columns, "cells": ("u2", cells)}, identity.id_of("behaviour.keys"))
         many = groups + 2  # the young and all
         self._groups = K.Groups(
-            np.zeros(2, np.int64), np.zeros((many, 2, parts)), np.zeros((many, 2)), np.zeros((many, 3, BINS)),
+            np.zeros(2, np.int64), np.zeros((many, 4, parts)), np.zeros((many, 3, BINS)),
             np.zeros(many),
         )  # fmt: skip
         limits = np.array([float(str(said["young"])), float(str(said["apart"])) * (len(traits) + 1)])

@@ -5,9 +5,9 @@ A window opens with an account's first counted event and lasts a fixed time. The
 a normal model of the account's own windows with partial pooling: group mean and spread → the account's level → its part
 of the week; Student's t, since the spread is learned too (Gelman et al., Bayesian Data Analysis, ch. 3 and 5). The
 deviate is then turned into a probability by how large the peers' own deviates were (`tails_kernel`), so that bulk
-actions that honest people do take now and then cost what they occur. Beside it stand the probability of the amount
-among the peers' amounts, and of the part of the week in the account's profile. A window is learned when it is over, at
-the account's next event. `baseline.py` owns all arrays.
+actions that honest people do take now and then cost what they occur. Beside it stand the same against the peers' mean
+at such a time and their spread, and the probability of the part of the week in the account's profile. A window is
+learned when it is over, at the account's next event. `baseline.py` owns all arrays.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from shoal.detectors.behaviour.tails_kernel import (
 )
 
 OPENED, LAST, GROUP, EVENTS, PART = 0, 1, 2, 3, 4
-AMOUNT, WEIGHT, LEVEL, SQUARES, SELF, AMONG, WHEN, SURPRISE, EXPECTED, LOG, DEVIATE, RARITY, ERROR = range(13)
+AMOUNT, WEIGHT, LEVEL, SQUARES, SELF, AMONG, WHEN, SURPRISE, EXPECTED = range(9)
+DEVIATE, APART, RARITY, LOG, ERROR, BESIDE = range(9, 15)
 """Columns of an account's whole numbers and of its floats."""
-WHOLES, FLOATS = 5, 13
+WHOLES, FLOATS = 5, 15
 NONE = np.int64(-(2**62))
-SELF_HIST, AMOUNT_HIST, WHEN_HIST = 0, 1, 2
-LOW = (-4.0625, 0.0, 0.0)
-WIDTH = (0.125, 0.25, 0.0625)
-G_WEIGHT, G_SUM, G_SQUARES = 0, 1, 2
+LOW = (-4.0625, -4.0625, 0.0)
+WIDTH = (0.125, 0.125, 0.0625)
+"""Bins of the histograms of `DEVIATE`, `APART` and `RARITY`."""
+G_WEIGHT, G_SUM, G_BESIDE, G_ERROR = 0, 1, 2, 3
 OWN_PRIOR, PART_PRIOR, SPREAD_PRIOR, PROFILE_PRIOR, GROUP_PRIOR = 2.0, 4.0, 20.0, 8.0, 10.0
 """Windows that the level above weighs: against an account's level, its part of the week, its spread, its profile of the
 week; and the mass of all against a group's means."""
@@ -52,12 +53,11 @@ MOST = 2.0**62
 
 class Groups(NamedTuple):
     """What is learned of groups; the last is all. `landmark` int64 [2] (the landmark, 1 once it is set); `parts`
-    float64 [groups, 2, parts]: weight and sum of y; `spread` float64 [groups, 2]: weight and squares of errors; `hists`
-    float64 [groups, 3, BINS]; `mass` float64 [groups]: the sum of each of a group's histograms."""
+    float64 [groups, 4, parts]: weight, sum of y, squares of its distances from the group's mean and from what was
+    expected of the account; `hists` float64 [groups, 3, BINS]; `mass` float64 [groups]: the sum of each histogram."""
 
     landmark: npt.NDArray[np.int64]
     parts: npt.NDArray[np.float64]
-    spread: npt.NDArray[np.float64]
     hists: npt.NDArray[np.float64]
     mass: npt.NDArray[np.float64]
 
@@ -112,42 +112,29 @@ def age_groups(groups, now, half_life):
         for g in range(len(groups.mass)):
             groups.mass[g] *= factor
             for k in range(groups.parts.shape[2]):
-                groups.parts[g, 0, k] *= factor
-                groups.parts[g, 1, k] *= factor
+                for j in range(4):
+                    groups.parts[g, j, k] *= factor
             for h in range(3):
                 for k in range(BINS):
                     groups.hists[g, h, k] *= factor
-            groups.spread[g, 0] *= factor
-            groups.spread[g, 1] *= factor
 
 
 @njit(cache=True, nogil=True)
-def _sums(groups, g):
-    weight = 0.0
+def _sum(groups, g, j):
     total = 0.0
     for k in range(groups.parts.shape[2]):
-        weight += groups.parts[g, 0, k]
-        total += groups.parts[g, 1, k]
-    return weight, total
+        total += groups.parts[g, j, k]
+    return total
 
 
 @njit(cache=True, nogil=True)
-def group_prior(groups, g, part, unit):
-    """Mean of y in a group, what the part of the week adds to it, and the spread (a variance) around accounts' means.
-
-    Sums are in weights of which an observation of now has `unit`.
-    """
+def _pooled(groups, g, part, j, first, unit):
+    """A mean over weights, from all over the group to its part of the week; and that of the group alone."""
     every = len(groups.mass) - 1
-    weight, total = _sums(groups, every)
-    mean_all = (total + FIRST_LEVEL * unit) / (weight + unit)
-    held, squares = groups.spread[every, 0], groups.spread[every, 1]
-    spread_all = (squares + FIRST_SPREAD * unit) / (held + unit)
     prior = GROUP_PRIOR * unit
-    weight, total = _sums(groups, g)
-    mean = (total + prior * mean_all) / (weight + prior)
-    adds = (groups.parts[g, 1, part] + prior * mean) / (groups.parts[g, 0, part] + prior) - mean
-    spread = (groups.spread[g, 1] + prior * spread_all) / (groups.spread[g, 0] + prior)
-    return mean, adds, max(spread, LEAST_SPREAD)
+    value = (_sum(groups, every, j) + first * unit) / (_sum(groups, every, G_WEIGHT) + unit)
+    value = (_sum(groups, g, j) + prior * value) / (_sum(groups, g, G_WEIGHT) + prior)
+    return (groups.parts[g, j, part] + prior * value) / (groups.parts[g, G_WEIGHT, part] + prior), value
 
 
 @njit(cache=True, nogil=True)
@@ -156,7 +143,7 @@ def _rarity(groups, g, own, weight, aged, part, unit):
     parts = groups.parts.shape[2]
     if parts == 1:
         return 0.0
-    whole, _ = _sums(groups, g)
+    whole = _sum(groups, g, G_WEIGHT)
     base = 1.0 / parts
     here = 0.0
     total = 0.0
@@ -178,22 +165,26 @@ def _aging(wholes, now, half_life):
 
 @njit(cache=True, nogil=True)
 def _amount_score(groups, wholes, floats, own, unit, half_life):
-    """y of the open window, its error against the expected one, and the deviate."""
+    """y of the open window, its distances from what is expected of the account and of its group, both as deviates."""
     part = wholes[PART]
     parts = groups.parts.shape[2]
-    mean, adds, spread = group_prior(groups, wholes[GROUP], part, unit)
+    here, mean = _pooled(groups, wholes[GROUP], part, G_SUM, FIRST_LEVEL, unit)
+    _, spread = _pooled(groups, wholes[GROUP], part, G_ERROR, FIRST_SPREAD, unit)
+    _, beside = _pooled(groups, wholes[GROUP], part, G_BESIDE, FIRST_SPREAD, unit)
     aged = _aging(wholes, wholes[OPENED], half_life)
     weight = aged * floats[WEIGHT]
     level = (aged * floats[LEVEL] + OWN_PRIOR * mean) / (weight + OWN_PRIOR)
     mine = aged * own[parts + part] / (aged * own[part] + PART_PRIOR)
-    expected = level + adds + mine
+    expected = level + (here - mean) + mine
     y = math.log1p(floats[AMOUNT])
-    variance = (SPREAD_PRIOR * spread + aged * floats[SQUARES]) / (SPREAD_PRIOR + weight)
+    variance = (SPREAD_PRIOR * max(spread, LEAST_SPREAD) + aged * floats[SQUARES]) / (SPREAD_PRIOR + weight)
     scale = math.sqrt(variance * (1.0 + 1.0 / (weight + OWN_PRIOR)))
     floats[LOG] = y
     floats[ERROR] = y - expected
+    floats[BESIDE] = y - here
     floats[EXPECTED] = max(math.expm1(expected), 0.0)
     floats[DEVIATE] = normal_score((y - expected) / scale, SPREAD_PRIOR + weight)
+    floats[APART] = (y - here) / math.sqrt(max(beside, LEAST_SPREAD))
 
 
 @njit(cache=True, nogil=True)
@@ -206,8 +197,7 @@ def judge(plan, groups, wholes, floats, own, now):
     aged = _aging(wholes, wholes[OPENED], half_life)
     floats[RARITY] = _rarity(groups, g, own, floats[WEIGHT], aged, wholes[PART], unit)
     for h in range(3):
-        x = floats[DEVIATE] if h == SELF_HIST else floats[LOG] if h == AMOUNT_HIST else floats[RARITY]
-        at = bin_of(x, LOW[h], WIDTH[h])
+        at = bin_of(floats[DEVIATE + h], LOW[h], WIDTH[h])
         p = tail(groups.hists[g, h], groups.mass[g], groups.hists[every, h], groups.mass[every], at, unit)
         floats[SELF + h] = max(p, SMALLEST)
     w = plan.weights
@@ -227,15 +217,15 @@ def close(plan, groups, peers, wholes, floats, own, cells, now):
     gain = (weight + OWN_PRIOR) / (weight + OWN_PRIOR + 1.0)
     for turn in range(2):
         g = wholes[GROUP] if turn == 0 else len(groups.mass) - 1
-        groups.parts[g, 0, part] += unit
-        groups.parts[g, 1, part] += unit * floats[LOG]
-        groups.spread[g, 0] += unit
-        groups.spread[g, 1] += unit * gain * floats[ERROR] * floats[ERROR]
+        groups.parts[g, G_WEIGHT, part] += unit
+        groups.parts[g, G_SUM, part] += unit * floats[LOG]
+        groups.parts[g, G_BESIDE, part] += unit * floats[BESIDE] * floats[BESIDE]
+        groups.parts[g, G_ERROR, part] += unit * gain * floats[ERROR] * floats[ERROR]
         groups.mass[g] += unit
         for h in range(3):
-            x = floats[DEVIATE] if h == SELF_HIST else floats[LOG] if h == AMOUNT_HIST else floats[RARITY]
-            groups.hists[g, h, bin_of(x, LOW[h], WIDTH[h])] += unit
-    mean, adds, _ = group_prior(groups, wholes[GROUP], part, unit)
+            groups.hists[g, h, bin_of(floats[DEVIATE + h], LOW[h], WIDTH[h])] += unit
+    here, mean = _pooled(groups, wholes[GROUP], part, G_SUM, FIRST_LEVEL, unit)
+    adds = here - mean
     level = (aged * floats[LEVEL] + OWN_PRIOR * mean) / (weight + OWN_PRIOR)
     for k in range(2 * parts):
         own[k] *= aged

@@ -37,8 +37,9 @@ OUTPUTS = {
 
 
 class SequenceSurprise(Signal):
-    """See the module and docs/behaviour.md. Null where the key is null or the event is no token; the last four are null
-    on late rows and on those that Shoal caused."""
+    """How unexpected what a key does next is, by its own habits and those of keys like it; docs/behaviour.md is the
+    manual. All columns are null where the key is and on events that are no tokens; the last four also on late rows and
+    on those that Shoal caused."""
 
     kind: ClassVar[str] = "sequence_surprise"
     settings: ClassVar[Mapping[str, Setting]] = {

@@ -77,7 +77,7 @@ def tail(own, own_mass, everyone, all_mass, at, weight):
     above, end = beyond(everyone, at, weight)
     p_all = (above / weight + end) / (all_mass / weight + 1.0)
     above, end = beyond(own, at, weight)
-    return (above / weight + end + PRIOR * p_all) / (own_mass / weight + 1.0 + PRIOR)
+    return min((above / weight + end + PRIOR * p_all) / (own_mass / weight + 1.0 + PRIOR), 1.0)
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,8 @@
 """From a frame's columns to the rows of numbers that a model scores. Hot path.
 
 Where each input stands and of which kind it is, is looked up once, when pack and model are joined; after that a batch
-is one kernel call. A null is NaN; bools are 0 and 1, counts and times are floats. A `Columns` owns nothing else.
+is one kernel call. A null is NaN, as is an infinite value; bools are 0 and 1, counts and times are floats. A `Columns`
+owns nothing else.
 """
 
 from __future__ import annotations

@@ -130,6 +130,11 @@ class Serving:
         """For each row the inputs that raised the score most, in words."""
         return self.in_force[name].model.reasons(self.matrix(name, frame, rows), top)
 
+    def warm(self) -> None:
+        """Compile the kernels of scoring, where a model is in force."""
+        for found in self.in_force.values():
+            found.model.warm()
+
     def write(self, folder: Path) -> dict[str, int]:
         """Keep the files of all models in force in `folder`; returns the records that published them."""
         for name, found in self.in_force.items():

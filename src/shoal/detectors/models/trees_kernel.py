@@ -170,7 +170,8 @@ def judge(
 
 @njit(cache=True, nogil=True)
 def gather(values, floats, valid, at, is_float, rows, out):
-    """Rows of a frame: `out` float64 [n, d] from `values` int64 [columns, capacity] and its float64 view."""
+    """Rows of a frame: `out` float64 [n, d] from `values` int64 [columns, capacity] and its float64 view. What is
+    null is NaN, and so is what is infinite, as in training: no tree was taught where to put it."""
     for i in range(len(at)):
         column = at[i]
         for j in range(len(rows)):
@@ -178,6 +179,7 @@ def gather(values, floats, valid, at, is_float, rows, out):
             if not valid[column, row]:
                 out[j, i] = np.nan
             elif is_float[i]:
-                out[j, i] = floats[column, row]
+                value = floats[column, row]
+                out[j, i] = value if abs(value) < np.inf else np.nan
             else:
                 out[j, i] = values[column, row]

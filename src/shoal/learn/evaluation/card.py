@@ -110,7 +110,7 @@ def limits_of(
 def _labels_limit(presumed: float) -> str:
     return (
         f"{presumed:.1%} of the negative rows are presumed: nobody reported them in time. Recall is of reported abuse; "
-        "abuse among the presumed makes the model look worse at the top of its list than it is, never better."
+        "abuse among the presumed makes precision and honest rates look worse than they are."
     )
 
 

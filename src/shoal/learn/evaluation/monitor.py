@@ -92,7 +92,8 @@ def monitor(
     if len(frame) < MIN_ROWS:
         raise InvalidInput(Problem("monitor.too_few_rows", f"{len(frame):,} rows", allowed=f"{MIN_ROWS} or more"))
     raw = model.raw(np.ascontiguousarray(frame.x))
-    metadata, subject = model.metadata, np.where(frame.subjects < 0, -1 - np.arange(len(frame)), frame.subjects)
+    metadata, alone = model.metadata, -1 - np.arange(len(frame))
+    subject = np.unique(np.where(frame.subjects < 0, alone, frame.subjects), return_inverse=True)[1].astype(np.int64)
     reference, tests = max(1, metadata.origin.rows), len(metadata.inputs) + 1
     worth = metadata.origin.subjects or reference
     notes, inputs = [], []

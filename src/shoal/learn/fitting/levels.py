@@ -2,10 +2,11 @@
 
 The threshold is the lowest at which the honest rate that was seen is within the budget; a level says the interval of
 that rate too. Where a promise is wanted (`assured`), it is the lowest at which the upper end of the 95 %
-Clopper-Pearson interval is within the budget. Choosing it from the rows that measure it does not spoil that: above
-the k-th highest of n independent honest scores the true rate is at most the interval's upper end with the interval's confidence, whatever the
-distribution (the tolerance limits of Wilks, Ann. Math. Stat. 1941). It holds for subjects like these: not after a
-drift, and not for abuse among the presumed honest, which makes it stricter than needed.
+Clopper-Pearson interval is within the budget. Choosing it from the rows that measure it does not spoil that: above the
+k-th highest of n independent honest scores the true rate is at most the interval's upper end with the interval's
+confidence, whatever the distribution (the tolerance limits of Wilks, Ann. Math. Stat. 1941). It holds for subjects like
+these: not after a drift, and not for abuse among the presumed honest, which makes it stricter than needed. Without
+the promise the true rate is over the budget about every second time, by little where honest subjects are many.
 
 A budget so small that this many honest subjects cannot show it is met as far as they can: the threshold stands above
 all of them, and the note says how many would be needed.

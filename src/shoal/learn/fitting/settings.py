@@ -23,9 +23,9 @@ class FitSettings:
     `leaves` at most. `maturity_us`, `lead_us`: as in `read_targets`. `honest_per_positive`: rows of honest accounts
     that are kept a positive row (but never fewer than `honest_rows`), the rest being sampled out by account.
     `unlabelled`: "negative" takes presumed negatives for negatives, "weighted" corrects by Elkan and Noto's weights;
-    `assured`: a level's threshold keeps the upper end of the honest rate's interval within the budget, not the rate
-    itself. `label_share` is then the share of abusive rows that get a label, where it is known better than it can be
-    estimated. `method`: of calibration, None to choose among `METHODS`.
+    `label_share` is then the share of abusive rows that get a label, where it is known better than it can be
+    estimated. `method`: of calibration, None to choose among `METHODS`. `assured`: a level's threshold keeps the upper
+    end of the honest rate's interval within the budget, not the rate that was seen.
 
     Raises `InvalidInput` (`fit.settings`) with all problems.
     """

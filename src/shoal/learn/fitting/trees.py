@@ -62,13 +62,15 @@ def grow(fit: Sample, stop: Sample | None, monotone: Sequence[int], constant: Bo
     `monotone` [d] of -1, 0, 1; `constant` [d] columns to leave out. Cost: `trials` × 30 trees, a third of them × 90,
     one to the end."""
     fit = Sample(_blank(fit.x, constant), fit.y, fit.weight)
+    if stop is not None:
+        stop = Sample(_blank(stop.x, constant), stop.y, stop.weight)
+    data = _datasets(fit, stop)
     if stop is None:
-        booster = _booster(fit, None, DEFAULTS, monotone, settings)[0]
+        booster = _booster(data, DEFAULTS, monotone, settings)
         for _ in range(min(settings.trees, UNJUDGED_TREES)):
             booster.update()
         return _grown(booster, booster.current_iteration(), DEFAULTS, (), stopped=False)
-    stop = Sample(_blank(stop.x, constant), stop.y, stop.weight)
-    runs = [_Run(fit, stop, params, monotone, settings) for params in _draws(settings, len(fit.y))]
+    runs = [_Run(data, params, monotone, settings) for params in _draws(settings, len(fit.y))]
     losses = [0.0] * len(runs)
     alive, rounds = list(range(len(runs))), FIRST_ROUND
     while len(alive) > 1:
@@ -85,10 +87,10 @@ class _Run:
     """One draw of settings: grows in steps, and stops by itself when the later part has not gained for a while."""
 
     def __init__(
-        self, fit: Sample, stop: Sample, params: Mapping[str, float], monotone: Sequence[int], settings: FitSettings
+        self, data: Sequence[lgb.Dataset], params: Mapping[str, float], monotone: Sequence[int], settings: FitSettings
     ) -> None:
         self.params, self._most, self._patience = params, settings.trees, settings.patience
-        self.booster, self._data = _booster(fit, stop, params, monotone, settings)
+        self.booster = _booster(data, params, monotone, settings)
         self.best, self._loss, self._done = 0, np.inf, False
 
     def grow(self, trees: int) -> float:
@@ -103,30 +105,30 @@ class _Run:
         return self._loss
 
 
-def _booster(
-    fit: Sample, stop: Sample | None, params: Mapping[str, float], monotone: Sequence[int], settings: FitSettings
-) -> tuple[lgb.Booster, list[lgb.Dataset]]:
-    fixed: dict[str, Any] = {
-        "objective": "binary",
-        "metric": "binary_logloss",
-        "num_threads": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        "seed": settings.seed % 2**31,
-        "verbosity": -1,
-        "feature_pre_filter": False,
-        "min_data_in_bin": 1,
-        **params,
-    }
-    if any(monotone):
-        fixed |= {"monotone_constraints": list(monotone), "monotone_constraints_method": "intermediate"}
-    data = lgb.Dataset(fit.x, fit.y, weight=fit.weight, params=fixed, free_raw_data=True)
-    booster = lgb.Booster(fixed, data)
-    kept = [data]
+_FIXED: Mapping[str, Any] = {
+    "objective": "binary", "metric": "binary_logloss", "num_threads": 1, "deterministic": True, "force_row_wise": True,
+    "verbosity": -1, "feature_pre_filter": False, "min_data_in_bin": 1,
+}  # fmt: skip
+
+
+def _datasets(fit: Sample, stop: Sample | None) -> list[lgb.Dataset]:
+    """The rows in bins, once for all draws: none of what is drawn changes the bins."""
+    found = [lgb.Dataset(fit.x, fit.y, weight=fit.weight, params=dict(_FIXED))]
     if stop is not None:
-        kept.append(lgb.Dataset(stop.x, stop.y, weight=stop.weight, reference=data, params=fixed))
-        booster.add_valid(kept[1], "stop")
-    return booster, kept
+        found.append(lgb.Dataset(stop.x, stop.y, weight=stop.weight, reference=found[0], params=dict(_FIXED)))
+    return found
+
+
+def _booster(
+    data: Sequence[lgb.Dataset], params: Mapping[str, float], monotone: Sequence[int], settings: FitSettings
+) -> lgb.Booster:
+    whole: dict[str, Any] = {**_FIXED, "seed": settings.seed % 2**31, **params}
+    if any(monotone):
+        whole |= {"monotone_constraints": list(monotone), "monotone_constraints_method": "intermediate"}
+    booster = lgb.Booster(whole, data[0])
+    for one in data[1:]:
+        booster.add_valid(one, "stop")
+    return booster
 
 
 def _draws(settings: FitSettings, rows: int) -> list[Mapping[str, float]]:

@@ -69,7 +69,9 @@ def weigh_unlabelled(sample: Sample, presumed: Bools, labelled: Floats, share: f
 
 
 def correct(calibration: Calibration, share: float) -> Calibration:
-    """A calibration to P(labelled | x) as one to P(abusive | x): divided by the share, at most 1."""
-    y = [min(1.0, value / share) for value in calibration.y]
+    """A calibration to P(labelled | x) as one to P(abusive | x): divided by the share, and short of 1 by what the
+    positive rows that it was made from leave open."""
+    most = max([*calibration.y, 1 - 1 / (calibration.positives + 2)])
+    y = [min(most, value / share) for value in calibration.y]
     method = f"{calibration.method}, divided by the label share {share:.3g}"
     return Calibration(method, calibration.x, y, calibration.rows, calibration.positives)

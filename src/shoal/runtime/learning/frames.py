@@ -68,8 +68,7 @@ def gather(
         raise InvalidInput(Problem("learn.share", f"the share {share:g} is out of range", allowed="(0, 1]"))
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
     try:
-        in_force, complete = published_pack(home, journal)
-        pack = pack or in_force
+        pack, complete = published_pack(home, journal, pack)
         wanted = chosen_models(pack, names)
         end = 2**62 if until_us is None else until_us
         rows = [*labels, *_labels(journal, end)]
