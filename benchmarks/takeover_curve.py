@@ -152,7 +152,9 @@ def run(quick: bool, dump: str) -> tuple[dict[str, Any], dict[str, Any]]:
                 fitted += [ratio(points[FITTED], points[PLAIN])[0]] if FITTED in points else []
         worst = max(ratios)
         figures[f"reauth_ratio_{length}"] = round(float(worst[0]), 4)
-        figures[f"reauth_ratio_{length}_interval"] = [round(worst[1], 4), round(worst[2], 4)]
+        figures[f"reauth_ratio_{length}_low"], figures[f"reauth_ratio_{length}_high"] = (
+            round(x, 4) for x in worst[1:3]
+        )
         figures[f"reauth_ratio_{length}_medians"] = round(max(medians), 4)
         figures[f"reauth_ratio_{length}_later_logins"] = round(float(max(row[3] for row in ratios)), 4)
         figures[f"reauth_ratio_{length}_fitted"] = round(float(max(fitted)), 4) if fitted else None
