@@ -16,6 +16,7 @@ from shoal.detectors import signal_kinds
 from shoal.errors import Corrupt, InvalidInput
 from shoal.runtime.home import open_home
 from shoal.runtime.learning.frames import gather
+from shoal.runtime.learning.logged import gather_logged
 from shoal.runtime.learning.publish import publish_model, published, withdraw_model
 from shoal.runtime.review.explain import explain_event
 from shoal.runtime.review.replay import replay
@@ -193,3 +194,20 @@ def test_bad_requests_for_a_frame(world: tuple[Path, ...], names: list[str], mor
     with pytest.raises(InvalidInput) as error:
         gather(open_home(world[0], create=False), names, **more)
     assert slug in str(error.value)
+
+
+def test_stored_vectors_make_a_frame_that_stands_for_all_rows(tmp_path: Path, home_folder: Maker) -> None:
+    one, two = halves(tmp_path)
+    folder, pack = home_folder("sampled", **SMALL, sample_one_in=3), learned_pack(tmp_path / "pack")
+    feed(folder, pack, one)
+    publish(folder, model_files(pack))
+    read(folder, two)
+    home = open_home(folder, create=False)
+    whole, sampled = gather(home).frames["guess"], gather_logged(home).frames["guess"]
+    assert len(sampled) < len(whole)
+    assert set(np.unique(sampled.weight)) == {1.0, 3.0}
+    assert sampled.weight.sum() == pytest.approx(len(whole), rel=0.15)
+    places = np.searchsorted(whole.seq, sampled.seq)
+    assert np.array_equal(whole.seq[places], sampled.seq)
+    np.testing.assert_array_equal(whole.x[places], sampled.x)
+    assert whole.subject.take(places).equals(sampled.subject)

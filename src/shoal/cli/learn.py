@@ -19,6 +19,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _HOME = typer.Option(Path("shoal-data"), "--home", "-h", help="The deployment's folder.")
 _PACK = typer.Option("", "--pack", "-p", help="A pack's folder or name. Default: the one in force.")
 _LABELS = typer.Option(None, "--labels", help="Labels beside those in the journal: Parquet or NDJSON.")
+_LOGGED = typer.Option(
+    False, "--logged", help="From the vectors that decisions stored (a weighted sample of what was allowed); no replay."
+)
 _FROM = typer.Option("", "--from", help="Rows from this time on (ISO 8601).")
 _UNTIL = typer.Option("", "--until", help="Rows and labels up to this time. Default: the journal's last event.")
 
@@ -32,6 +35,7 @@ def fit(
     labels: Path = _LABELS,
     start: str = _FROM,
     until: str = _UNTIL,
+    logged: bool = _LOGGED,
     maturity: str = typer.Option(
         "", "--maturity", help="Unlabelled rows younger than this say nothing. Default: from the labels' delays."
     ),
@@ -64,7 +68,7 @@ def fit(
     )
     _check_new(out)
     with progress_bars() as progress:
-        found = _gather(progress, home, [detector], pack, labels, start, until, share)
+        found = _gather(progress, home, [detector], pack, labels, start, until, share, logged)
         progress.stage("fitting")
         made_at = _iso(SystemClock().now_us())
         result = fitted_on(found.frames[detector], found.labels, until_us=found.last_us, made_at=made_at,
@@ -86,13 +90,14 @@ def frame(
     start: str = _FROM,
     until: str = _UNTIL,
     share: float = typer.Option(1.0, "--share", help="Of subjects without labels keep this share, with weights."),
+    logged: bool = _LOGGED,
 ) -> None:
     """Write the training frame of a detector as Parquet, for a notebook."""
     from shoal.cli.show import out as console
     from shoal.cli.show import progress_bars
 
     with progress_bars() as progress:
-        found = _gather(progress, home, [detector], pack, None, start, until, share).frames[detector]
+        found = _gather(progress, home, [detector], pack, None, start, until, share, logged).frames[detector]
     found.to_parquet(out)
     console.print(f"{len(found):,} rows with {len(found.inputs)} inputs: {out}", markup=False)
 
@@ -263,8 +268,10 @@ def _gather(
     start: str,
     until: str,
     share: float,
+    logged: bool = False,
 ) -> Gathered:
     from shoal.cli.judging import parse_moment, read_label_file
+    from shoal.errors import InvalidInput, Problem
     from shoal.packs.load import load_pack
     from shoal.runtime.deployment import find_pack
     from shoal.runtime.home import open_home
@@ -273,8 +280,16 @@ def _gather(
     rows = read_label_file(labels) if labels else []
     first, last = parse_moment(start, "--from"), parse_moment(until, "--until")
     read = load_pack(find_pack(pack)) if pack else None
-    progress.stage("replaying")
     opened = open_home(home, create=False)
+    if logged:
+        from shoal.runtime.learning.logged import gather_logged
+
+        if pack or share != 1.0:
+            told = "stored vectors are those of the pack in force, all of them"
+            raise InvalidInput(Problem("learn.logged", told, hint="leave --pack and --share away"))
+        progress.stage("reading stored vectors")
+        return gather_logged(opened, names, from_us=first, until_us=last, labels=rows, moved=progress.moved)
+    progress.stage("replaying")
     return gather(opened, names, pack=read, from_us=first, until_us=last, share=share, labels=rows,
                   moved=progress.moved)  # fmt: skip
 

@@ -62,7 +62,8 @@ def gather(
     `pack`: default the one in force. Rows with `from_us <= as_of <= until_us` are kept (the replay begins at the first
     record all the same). `share`: of subjects that no label names, a stable share is kept, with weight 1 / share.
     `labels`: rows of the label schema beside those in the journal. Raises `InvalidInput` for a pack without detectors,
-    an unknown name (`learn.unknown`), a share outside (0, 1], or a detector without rows (`frame.empty`).
+    an unknown name (`learn.unknown`), a share outside (0, 1], a detector without rows (`frame.empty`), or a
+    journal whose first records are gone (`learn.dropped`).
     """
     if not 0 < share <= 1:
         raise InvalidInput(Problem("learn.share", f"the share {share:g} is out of range", allowed="(0, 1]"))
@@ -71,7 +72,10 @@ def gather(
         pack, complete = published_pack(home, journal, pack)
         wanted = chosen_models(pack, names)
         end = 2**62 if until_us is None else until_us
-        rows = [*labels, *_labels(journal, end)]
+        if journal.first_seq:
+            message = "retention dropped the first records, so a replay would begin without their state"
+            raise InvalidInput(Problem("learn.dropped", message, hint="learn from stored vectors: --logged"))
+        rows = [*labels, *labels_of(journal, end)]
         with tempfile.TemporaryDirectory(prefix="shoal-learn-") as place:
             engine = Engine(pack, home.identity, history_complete=complete, folder=Path(place))
             gathering = Gathering(engine, wanted, (from_us if from_us is not None else -(2**62), end), share, rows)
@@ -107,7 +111,7 @@ def chosen_models(pack: Pack, names: Collection[str]) -> list[ModelDefinition]:
     return [known[name] for name in names or known]
 
 
-def _labels(journal: Journal, until_us: int) -> list[Mapping[str, Any]]:
+def labels_of(journal: Journal, until_us: int) -> list[Mapping[str, Any]]:
     """Labels of the journal that were known by `until_us`."""
     found: list[Mapping[str, Any]] = []
     for group in journal.read_groups():
@@ -143,22 +147,28 @@ class Gathering:
         outcome = self._engine.take(group)
         if outcome is None:
             return None
-        table, frame = outcome.table, outcome.frame
+        self.keep(outcome.table, outcome.frame)
+        return outcome
+
+    def keep(self, table: pa.Table, frame: Frame, weight: npt.NDArray[np.float64] | None = None) -> bool:
+        """Keep the rows of a decided batch; returns whether any lies within the window."""
         as_of = np.asarray(one_chunk(table, "as_of"))
         inside = (as_of >= self._window[0]) & (as_of <= self._window[1])
         if not inside.any():
-            return outcome
-        self._first = group.first_seq if self._first < 0 else self._first
-        self._last = group.last_seq
+            return False
         scored = self._engine.models.rows(frame)
         for name, builder in self._builders.items():
-            self._keep(name, builder, table, frame, scored[self._places[name]] & inside)
-        return outcome
+            self._keep(name, builder, table, frame, scored[self._places[name]] & inside, weight)
+        seqs = one_chunk(table, "seq")
+        self._first = int(seqs[0].as_py()) if self._first < 0 else self._first
+        self._last = int(seqs[-1].as_py())
+        return True
 
-    def _keep(self, name: str, builder: FrameBuilder, table: pa.Table, frame: Frame, wanted: Bools) -> None:
+    def _keep(self, name: str, builder: FrameBuilder, table: pa.Table, frame: Frame, wanted: Bools,
+              given: npt.NDArray[np.float64] | None) -> None:  # fmt: skip
         definition = self._engine.models.definitions[name]
         subjects = _texts(table, "event_id" if definition.subject == "event" else definition.subject)
-        weight = np.ones(table.num_rows)
+        weight = np.ones(table.num_rows) if given is None else given
         if self._share < 1:
             labelled = np.asarray(
                 pc.is_in(subjects, value_set=self._named.get(definition.subject, pa.array([], pa.string())))
