@@ -67,9 +67,9 @@ class _Day:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """An event of the day, and its place among those of its view in the window, from 1."""
+    """An event of the day: its rank among those of its view in the window, by the fourth root of their number."""
 
-    rank: int
+    rank: float
     view: int
     row: int
 
@@ -79,8 +79,9 @@ class AlertBudget:
 
     At the close of a day each event gets its directed score against all events of its view in the window, the day
     included; ties are ordered by the mean of its shares in the single directions, then by key. The day's events are
-    taken by their rank among all events of their view in the window, view by view in turn, so that a large view does
-    not drown a small one, until the budget is spent: what earlier days of the window left may
+    taken by their rank among all events of their view in the window, divided by the fourth root of how many those are:
+    between equal parts for all views and one merged list, so that no view drowns another. They are taken until the
+    budget is spent: what earlier days of the window left may
     be spent as well, up to `BURST` times a day's. Events of one key and day are one alert; a subject that an alert of
     the last `quiet_days` named gets none: somebody is already at it. Nothing alerts in the first `learn_days`.
     """
@@ -163,7 +164,10 @@ class AlertBudget:
         order = np.lexsort((-every[1], -every[0]))
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(1, len(order) + 1)
-        return [_Ranked(int(one), place, i) for i, one in enumerate(rank[len(order) - len(today.keys) :])]
+        return [
+            _Ranked(int(one) / len(order) ** 0.25, place, i)
+            for i, one in enumerate(rank[len(order) - len(today.keys) :])
+        ]
 
     def _spend(self, candidates: list[_Ranked], day: int) -> list[Alert]:
         assert self._first is not None
