@@ -102,7 +102,7 @@ class Anomaly(RowDetector):
         return self._fit_mixed(x) if self.training == "mixed" else self._fit_clean(x)
 
     def _fit_mixed(self, x: Floats) -> Floats:
-        covariance = Covariance(scaling="normal", seed=self.seed)
+        covariance = Covariance(seed=self.seed)
         wide = covariance.fit(x).decision_scores_
         name, reason = "covariance, robust", "always"
         if not covariance.robust_:

@@ -95,7 +95,7 @@ class NearestNeighbours(RowDetector):
 
     def _distances(self, block: Floats) -> Floats:
         if self.power < 1:
-            return root_distances(np.ascontiguousarray(block), self._columns)
+            return np.asarray(root_distances(np.ascontiguousarray(block), self._columns))
         return np.asarray(cdist(block, self._rows, "cityblock" if self.power == 1 else "euclidean"))
 
 
