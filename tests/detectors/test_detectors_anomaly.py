@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
 from shoal.detectors import tail
-from shoal.detectors.anomaly import Anomaly, Covariance, Forest, Histogram, NearestNeighbours, Tails
+from shoal.detectors.anomaly import Anomaly, Covariance, Forest, Histogram, MinorComponents, NearestNeighbours, Tails
 from shoal.detectors.anomaly.scale import NAMES, fit_scaling
 from shoal.detectors.contract import Detector, RowDetector
 from shoal.detectors.tail import Tail
@@ -26,6 +27,9 @@ MAKERS: dict[str, Callable[[], RowDetector]] = {
     "neighbours_share": lambda: NearestNeighbours(0.1, power=1, scaling="normal"),
     "neighbours_some": lambda: NearestNeighbours(3, scaling="range", reference=40),
     "neighbours_raw": lambda: NearestNeighbours(1, scaling="none"),
+    "neighbours_root": lambda: NearestNeighbours(2, power=0.5, scaling="range", reference=50),
+    "minor": MinorComponents,
+    "minor_normal": lambda: MinorComponents(0.5, scaling="normal"),
     "forest": lambda: Forest(10),
     "robust": Covariance,
     "shrunk": lambda: Covariance(robust=False, scaling="normal"),
@@ -171,6 +175,11 @@ def test_questions_that_cannot_be_answered(make: Callable[[], RowDetector]) -> N
         lambda: NearestNeighbours(1.5),
         lambda: NearestNeighbours(float("nan")),
         lambda: NearestNeighbours(power=3),
+        lambda: NearestNeighbours(power=1.5),
+        lambda: NearestNeighbours(power=float("nan")),
+        lambda: MinorComponents(1.5),
+        lambda: MinorComponents(float("nan")),
+        lambda: MinorComponents(scaling="ranks"),
         lambda: NearestNeighbours(scaling="ranks"),
         lambda: NearestNeighbours(reference=1),
         lambda: Covariance(scaling=""),
@@ -190,14 +199,14 @@ def test_the_nearest_setting_is_named() -> None:
         Anomaly("cleen")
 
 
-@given(st.integers(0, 1000), st.integers(1, 6), st.sampled_from([1, 2]), st.sampled_from([2, 14]))
+@given(st.integers(0, 1000), st.integers(1, 6), st.sampled_from([0.5, 1, 2]), st.sampled_from([2, 14]))
 @settings(max_examples=40, deadline=None)
-def test_neighbours_agree_with_the_plain_sum(seed: int, k: int, power: int, columns: int) -> None:
+def test_neighbours_agree_with_the_plain_sum(seed: int, k: int, power: float, columns: int) -> None:
     x, new = world(seed, 30, columns), world(seed + 1, 5, columns)
     detector = NearestNeighbours(k, power=power, scaling="none").fit(x)
 
     def plain(row: Floats, others: Floats) -> float:
-        return float(np.mean(sorted((np.abs(others - row) ** power).sum(axis=1) ** (1 / power))[:k]))
+        return float(np.mean(sorted((np.abs(others - row) ** power).sum(axis=1) ** (1 / max(power, 1)))[:k]))
 
     assert np.allclose(detector.decision_function(new), [plain(row, x) for row in new], rtol=1e-12)
     own = [plain(x[i], np.delete(x, i, axis=0)) for i in range(len(x))]
@@ -297,21 +306,77 @@ def test_new_usual_rows_are_below_a_tenth_about_as_often_as_said(maker: Callable
     assert 0.08 < share < 0.125
 
 
+def test_minor_components_see_a_broken_dependence_that_no_column_shows() -> None:
+    chance = np.random.default_rng(2)
+    x = chance.uniform(-1, 1, size=(400, 3))
+    x[:, 2] = x[:, 0] - x[:, 1] + chance.normal(0, 0.02, 400)
+    detector = MinorComponents().fit(x)
+    assert detector.minor_ == 1
+    broken = np.array([[0.5, -0.2, 0.0]])
+    assert detector.decision_function(broken)[0] > detector.decision_scores_.max()
+    assert Tails().fit(x).decision_function(broken)[0] < np.quantile(Tails().fit(x).decision_scores_, 0.9)
+
+
+def test_minor_components_by_hand() -> None:
+    """Variances 4 and 0.04 (a floor of 1 % of their mean is added): the second holds less than 5 %."""
+    x = np.tile([[2.0, 0.2], [-2.0, 0.2], [2.0, -0.2], [-2.0, -0.2]], (5, 1))
+    detector = MinorComponents(scaling="none").fit(x)
+    assert np.allclose(detector.decision_function([[100.0, 0.0], [0.0, 3.0]]), [0.0, 9.0 / (0.04 + 0.01 * 2.02)])
+
+
+@pytest.mark.parametrize("shape", [(300, 3), (300, 1), (20, 40)], ids=["round", "one", "wide"])
+def test_minor_components_say_where_there_are_none(shape: tuple[int, int]) -> None:
+    detector = MinorComponents(scaling="deviation").fit(np.random.default_rng(0).normal(size=shape))
+    assert (detector.minor_ > 0) is (shape[1] > shape[0])
+
+
+def test_more_columns_than_rows_agree_with_all_directions_written_out() -> None:
+    """What the directions of the rows do not span counts in units of the floor, as a direction without variance."""
+    x = np.random.default_rng(3).normal(size=(15, 25))
+    new = np.random.default_rng(4).normal(size=(6, 25))
+    away = x - x.mean(axis=0)
+    variances, directions = np.linalg.eigh(away.T @ away / 15)
+    some = variances > 1e-9
+    floor = 0.01 * variances.sum() / some.sum()
+    upward = np.cumsum(np.maximum(variances, 0.0))
+    minor = upward <= 0.05 * upward[-1]
+    turned = ((new - x.mean(axis=0)) @ directions)[:, minor]
+    plain = (turned**2 / (np.where(some, variances, 0.0)[minor] + floor)).sum(axis=1)
+    detector = MinorComponents(scaling="none").fit(x)
+    assert detector.minor_ == minor.sum()
+    assert np.allclose(detector.decision_function(new), plain, rtol=1e-9)
+
+
 def test_the_default_says_what_it_chose() -> None:
     chance = np.random.default_rng(0)
-    names = {
-        kind: [choice.name for choice in Anomaly().fit(x).chosen_]
-        for kind, x in {
-            "continuous": chance.normal(size=(200, 4)),
-            "discrete": chance.integers(0, 3, (200, 4)),
-            "wide": chance.normal(size=(50, 40)),
-        }.items()
+    dependent = chance.normal(size=(200, 4))
+    dependent[:, 3] = dependent[:, 2] + chance.normal(0, 0.05, 200)
+    near, normal = "neighbours, range", "neighbours, normal scores"
+    minor = ["minor components, range", "minor components, normal scores"]
+    kinds = {
+        "round": (chance.normal(size=(200, 4)), [near, normal], "robust"),
+        "dependent": (dependent, [near, normal, *minor], "robust"),
+        "discrete": (chance.integers(0, 3, (200, 4)), [near], "robust"),
+        "wide": (chance.normal(size=(50, 60)), [near, normal, *minor], "shrunk"),
     }
-    assert names == {
-        "continuous": ["neighbours, range", "covariance, robust", "neighbours, normal scores"],
-        "discrete": ["neighbours, range", "covariance, robust"],
-        "wide": ["neighbours, range", "covariance, shrunk", "neighbours, normal scores"],
-    }
+    for x, clean, covariance in kinds.values():
+        assert [choice.name for choice in Anomaly("clean").fit(x).chosen_] == clean
+        chosen = [choice.name for choice in Anomaly().fit(x).chosen_]
+        assert chosen == ["neighbours, range, trimmed", f"covariance, {covariance}"]
+
+
+def test_a_quarter_of_the_rows_far_off_does_not_vouch_for_itself() -> None:
+    """At 5 % of all rows such a group is its own neighbourhood; trimmed away, it has none."""
+    chance = np.random.default_rng(6)
+    x = np.concatenate([chance.normal(size=(750, 3)), chance.normal(4, 1.5, size=(250, 3))])
+    far = np.arange(1000) >= 750
+    plain = NearestNeighbours(0.05, power=0.5, scaling="range").fit(x).decision_scores_
+    detector = Anomaly().fit(x)
+    near, _ = detector._members[0]
+    alone = near.decision_function(x)
+    assert roc_auc_score(far, plain) < 0.98
+    assert roc_auc_score(far, alone) > 0.99
+    assert roc_auc_score(far, detector.decision_scores_) > 0.995
 
 
 def test_a_tight_group_of_anomalies_is_found_among_the_training_rows() -> None:

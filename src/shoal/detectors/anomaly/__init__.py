@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from shoal.detectors.anomaly.default import Anomaly, Choice
     from shoal.detectors.anomaly.forest import Forest
     from shoal.detectors.anomaly.marginals import Histogram, Tails
+    from shoal.detectors.anomaly.minor import MinorComponents
     from shoal.detectors.anomaly.neighbours import NearestNeighbours
 
-__all__ = ["Anomaly", "Choice", "Covariance", "Forest", "Histogram", "NearestNeighbours", "Tails"]
+__all__ = ["Anomaly", "Choice", "Covariance", "Forest", "Histogram", "MinorComponents", "NearestNeighbours", "Tails"]
 
 _HOMES = {
     "Anomaly": "default", "Choice": "default", "Covariance": "covariance", "Forest": "forest",
-    "Histogram": "marginals", "NearestNeighbours": "neighbours", "Tails": "marginals",
+    "Histogram": "marginals", "MinorComponents": "minor", "NearestNeighbours": "neighbours", "Tails": "marginals",
 }  # fmt: skip
 
 

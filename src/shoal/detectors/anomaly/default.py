@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shoal.detectors.anomaly.covariance import Covariance
-from shoal.detectors.anomaly.neighbours import TREE_DIMENSIONS, NearestNeighbours
-from shoal.detectors.contract import RowDetector
+from shoal.detectors.anomaly.minor import MinorComponents
+from shoal.detectors.anomaly.neighbours import NearestNeighbours
+from shoal.detectors.contract import MIN_ROWS, RowDetector
 from shoal.detectors.tail import Tail
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
 
@@ -27,9 +28,12 @@ FEW_VALUES = 10
 """A column with at most so many distinct values is discrete: its ranks are mostly ties."""
 MIXED_REFERENCE = 5_000
 """With k a share, more reference rows change little and cost much."""
-CLEAN_REFERENCE = 20_000
-"""Where no tree helps; the nearest row of a low dimension is looked for among all."""
+CLEAN_REFERENCE = 10_000
+"""The single nearest row is looked for among as many: all pairs are measured."""
 NEAR_SHARE = 0.05
+POWER = 0.5
+TRIMS = (0.25, 0.4)
+"""Shares of the rows, those with the worst joint score, that are left out of the neighbours of the next round."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,18 @@ class Excess:
 
 
 class Anomaly(RowDetector):
-    """A weighted mean of neighbour distances and a covariance, chosen by what the training rows are.
+    """A weighted mean of neighbour distances and of a covariance or minor components, by what the training rows are.
 
     `training` is `mixed` (the rows hold unknown anomalies: scores of these very rows are wanted) or `clean` (a stretch
     that is taken for ordinary: scores of new rows are wanted).
 
     - mixed: neighbours are 5 % of the rows, so that a group of anomalies does not vouch for itself, and the covariance
-      is robust. Members are joined by their excess over the bulk, which anomalies among the rows hardly move.
-    - clean: the single nearest row, and a shrunk covariance of normal scores. Members are joined by surprise
-      (minus the log tail probability, leave-one-out for the neighbours).
+      is robust. Members are joined by their excess over the bulk, which anomalies among the rows hardly move. Then the
+      worst quarter of the rows is left out of the neighbours and all are scored again; then the worst 40 %.
+    - clean: the single nearest row, and minor components. Members are joined by surprise (minus the log tail
+      probability, leave-one-out for the neighbours).
 
-    `tail_probability` is that of the joint score against the joint scores of the training rows.
+    `tail_probability` is that of the joint score against the joint scores of all training rows.
     """
 
     def __init__(self, training: str = "mixed", *, seed: int = 0) -> None:
@@ -94,44 +99,57 @@ class Anomaly(RowDetector):
         self._joins: list[Excess | Tail] = []
 
     def _fit(self, x: Floats) -> Floats:
-        discrete = float(np.mean([len(np.unique(column)) <= FEW_VALUES for column in x.T]))
-        found = self._mixed(discrete) if self.training == "mixed" else self._clean(discrete, x.shape[1])
-        self._members, choices, self._joins, parts = [], [], [], []
-        for member, choice in found:
-            scores = member.fit(x).decision_scores_
-            if isinstance(member, Covariance) and member.robust and not member.robust_:
-                choice = Choice("covariance, shrunk", choice.weight, "no robust covariance exists for these rows")
-            self._members.append((member, choice.weight))
-            choices.append(choice)
-            join = Excess.of(scores) if self.training == "mixed" else Tail.of(scores)
-            self._joins.append(join)
-            parts.append(_joined(join, scores))
-        self.chosen_ = tuple(choices)
-        return self._mean(parts)
+        return self._fit_mixed(x) if self.training == "mixed" else self._fit_clean(x)
 
-    def _mixed(self, discrete: float) -> list[tuple[RowDetector, Choice]]:
-        members: list[tuple[RowDetector, Choice]] = [
-            (self._near(NEAR_SHARE, "range", MIXED_REFERENCE), Choice("neighbours, range", 1.0, "always")),
-            (Covariance(seed=self.seed), Choice("covariance, robust", 1.0, "always")),
-        ]
-        if discrete <= 0.5:
-            near = self._near(NEAR_SHARE, "normal", MIXED_REFERENCE)
-            members.append((near, Choice("neighbours, normal scores", 0.5, "most columns are continuous")))
-        return members
+    def _fit_mixed(self, x: Floats) -> Floats:
+        covariance = Covariance(seed=self.seed)
+        wide = covariance.fit(x).decision_scores_
+        name, reason = "covariance, robust", "always"
+        if not covariance.robust_:
+            name, reason = "covariance, shrunk", "no robust covariance exists for these rows"
+        kept, scores = np.ones(len(x), dtype=np.bool_), np.empty(len(x))
+        for trim in (*TRIMS, 0.0):
+            near = self._near(NEAR_SHARE, "range", MIXED_REFERENCE)
+            far = np.empty(len(x))
+            far[kept] = near.fit(x[kept]).decision_scores_
+            if not kept.all():
+                far[~kept] = near.decision_function(x[~kept])
+            self._members = [(near, 1.0), (covariance, 0.25)]
+            parts = self._join([far, wide])
+            scores = self._mean(parts)
+            if trim:
+                kept[:] = False
+                kept[np.argsort(scores, kind="stable")[: max(round((1 - trim) * len(x)), MIN_ROWS)]] = True
+        self.chosen_ = Choice("neighbours, range, trimmed", 1.0, "always"), Choice(name, 0.25, reason)
+        return scores
 
-    def _clean(self, discrete: float, columns: int) -> list[tuple[RowDetector, Choice]]:
-        reference = 0 if columns <= TREE_DIMENSIONS else CLEAN_REFERENCE
-        members: list[tuple[RowDetector, Choice]] = [
-            (self._near(1, "range", reference), Choice("neighbours, range", 2.0, "always")),
-            (Covariance(robust=False, scaling="normal"), Choice("covariance, normal scores", 0.5, "always")),
+    def _fit_clean(self, x: Floats) -> Floats:
+        found: list[tuple[RowDetector, Choice]] = [
+            (self._near(1, "range", CLEAN_REFERENCE), Choice("neighbours, range", 2.0, "always"))
         ]
-        if discrete <= 0.5:
-            near = self._near(1, "normal", reference)
-            members.append((near, Choice("neighbours, normal scores", 1.0, "most columns are continuous")))
-        return members
+        if float(np.mean([len(np.unique(column)) <= FEW_VALUES for column in x.T])) <= 0.5:
+            near = self._near(1, "normal", CLEAN_REFERENCE)
+            found.append((near, Choice("neighbours, normal scores", 1.0, "most columns are continuous")))
+        scores = [member.fit(x).decision_scores_ for member, _ in found]
+        for scaling, words in (("range", "range"), ("normal", "normal scores")):
+            minor = MinorComponents(scaling=scaling)
+            own = minor.fit(x).decision_scores_
+            if minor.minor_:
+                reason = "the rows hardly vary in some directions"
+                found.append((minor, Choice(f"minor components, {words}", 0.7, reason)))
+                scores.append(own)
+        self._members = [(member, choice.weight) for member, choice in found]
+        self.chosen_ = tuple(choice for _, choice in found)
+        return self._mean(self._join(scores))
+
+    def _join(self, scores: list[Floats]) -> list[Floats]:
+        """The members' training scores in one measure, which is kept."""
+        make = Excess.of if self.training == "mixed" else Tail.of
+        self._joins = [make(each) for each in scores]
+        return [_joined(join, each) for join, each in zip(self._joins, scores, strict=True)]
 
     def _near(self, k: float, scaling: str, reference: int) -> NearestNeighbours:
-        return NearestNeighbours(k, power=1, scaling=scaling, reference=reference, seed=self.seed)
+        return NearestNeighbours(k, power=POWER, scaling=scaling, reference=reference, seed=self.seed)
 
     def _score(self, x: Floats) -> Floats:
         pairs = zip(self._members, self._joins, strict=True)
