@@ -1,10 +1,10 @@
 """Recall of takeovers at a budget of challenges: what is known at the login, and five minutes later.
 
 The model is fitted on development seeds of `worlds/takeovers.yaml` and of `worlds/takeovers-varied.yaml` (other
-networks, tools and habits) and judged on worlds of the first with other seeds (other people, addresses and devices), or
-on other scenario files with `account_takeover` attacks (`worlds/takeovers-other.yaml`, `--scenario`). A challenge budget is a share of honest logins of
-accounts that have logged in before; attacks are the logins that succeed. Baselines: the published ratio, and a rule
-that counts what is new.
+networks, tools and habits) and judged on worlds of the first with other seeds (other people, addresses and devices), and
+on other scenario files with `account_takeover` attacks (`worlds/takeovers-other.yaml`, `--scenario`). A challenge budget
+is a share of honest logins of accounts that have logged in before; attacks are the logins that succeed. Baselines: the
+published ratio, and a rule that counts what is new.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def run(quick: bool, dump: str, scenario_files: list[str]) -> tuple[dict[str, An
             baselines[f"{name}_recall_{attack}_{ending}"] = value
     if dump:
         write(Path(dump), world, scores)
-    for file in [*([] if quick else [OTHER]), *scenario_files]:
-        asked = read_scenario(Path(file))
+    for file in [*([] if quick else [OTHER]), *(Path(name) for name in scenario_files)]:
+        asked = read_scenario(file)
         other = read_inside(asked, asked.seed)
-        print(f"\n{Path(file).name} (seed {asked.seed}), never fitted on")
+        print(f"\n{file.name} (seed {asked.seed}), never fitted on")
         shares = report(other, judged(other, models), sorted({one for one in other.attack.tolist() if one}))
         for key, share in shares.items():
             name, attack, budget = key.split("/")
