@@ -1,9 +1,9 @@
 """Recall of takeovers at a budget of challenges: what is known at the login, and five minutes later.
 
 The model is fitted on development seeds of `worlds/takeovers.yaml` and of `worlds/takeovers-varied.yaml` (other
-networks, tools and habits) and judged on worlds of the first with other seeds (other people, addresses and devices), and
-on other scenario files with `account_takeover` attacks (`worlds/takeovers-other.yaml`, `--scenario`). A challenge budget
-is a share of honest logins of accounts that have logged in before; attacks are the logins that succeed. Baselines: the
+networks, tools and habits). It is judged on worlds of the first with other seeds (other people, addresses, devices) and
+on other scenario files with `account_takeover` (`worlds/takeovers-other.yaml`, `--scenario`). A challenge budget is a
+share of honest logins of accounts that have logged in before; attacks are the logins that succeed. Baselines: the
 published ratio, and a rule that counts what is new.
 """
 
