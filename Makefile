@@ -22,7 +22,7 @@ $(STAMP): $(BASE)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(BASE) ## A simulated fortnight through the whole engine, then a report
+demo: $(BASE) ## Four simulated weeks through the whole engine, then a report
 	@$(BIN)/shoal demo
 
 test: $(STAMP) ## The tests; needs Python wheels alone
@@ -40,7 +40,7 @@ check: $(STAMP) ## Lint, types, layers, sizes
 	@$(BIN)/shoal pack fmt --check src/shoal/packs/builtin/*
 
 bench: $(STAMP) ## All benchmarks, quick
-	@for name in decode enrich expressions features simulate pipeline cloudlogs closed_loop takeover anomaly; do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	@for name in decode enrich expressions features simulate pipeline cloudlogs closed_loop takeover anomaly scoring learn behaviour segments; do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

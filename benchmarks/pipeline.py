@@ -1,6 +1,7 @@
 """The whole engine, durable: from NDJSON bytes on disk to a synced journal and a committed position, all stages in.
 
-The synthetic pack (45 features, 40 rules, no models), 100,000 accounts, dedupe, enrichment and reasons included,
+The synthetic pack (45 features, 40 rules; a second run adds a fitted detector of 300 trees that scores a third of the
+events), 100,000 accounts, dedupe, enrichment and reasons included,
 after warm-up. The file is taken as received, as a stream would be. The baseline in the same run is the plainest
 serious program for the same file: orjson row by row into Python dictionaries of deques for the same windows, without
 rules, journal or commit.
@@ -26,6 +27,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from benchmarks.pipeline_models import model_files, write_modelled_pack
 from benchmarks.synthetic_folder import write_pack
 from shoal.clock import SystemClock
 from shoal.enrich import Enricher, FactTable
@@ -39,6 +41,7 @@ from shoal.runtime.deployment import Deployment, open_deployment
 from shoal.runtime.engine import Engine
 from shoal.runtime.home import open_home
 from shoal.runtime.ingest import writer as runtime_writer
+from shoal.runtime.learning.publish import publish_model
 from shoal.runtime.review.replay import replay
 from shoal.runtime.run import Progress, read_source
 from shoal.runtime.warm import warm
@@ -123,11 +126,15 @@ def baseline(path: Path, rows: int) -> float:
     return read / (time.process_time() - start)
 
 
-def run_once(folder: Path, pack: Path, source: Path) -> tuple[Deployment, float, float]:
-    """One run into a fresh deployment: (deployment, wall seconds, CPU seconds)."""
+def run_once(
+    folder: Path, pack: Path, source: Path, models: dict[str, bytes] | None = None
+) -> tuple[Deployment, float, float]:
+    """One run into a fresh deployment: (deployment, wall seconds, CPU seconds). `models`: files of `guess`."""
     shutil.rmtree(folder, ignore_errors=True)
     deployment = open_deployment(open_home(folder, create=True))
     deployment.publish(pack, history_complete=True)
+    if models:
+        publish_model(deployment, "guess", models)
     warm(deployment.running)
     wall, cpu = time.perf_counter(), time.process_time()
     read_source(deployment, [source], "native", received=True, clock=SystemClock(), progress=SILENT)
@@ -223,7 +230,11 @@ def main() -> None:
             stages.time(*stage)
         _, _, whole = run_once(root / "staged", pack, source)
         stages.close()
-        report = replay(deployment.home)
+        modelled = write_modelled_pack(root / "modelled")
+        files = model_files(modelled)
+        run_once(root / "warm", modelled, small, files)
+        scored, scored_wall, scored_cpu = run_once(root / "scored", modelled, source, files)
+        report, scored_report = replay(deployment.home), replay(scored.home)
         plain = baseline(source, min(rows, 300_000))
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         tiers = dict(sorted(deployment.committer.totals.tiers.items()))
@@ -232,20 +243,22 @@ def main() -> None:
         journal_bytes = sum(f.stat().st_size for f in (root / "home" / "journal").iterdir())
     figures = {
         "durable_events_per_s": rows / wall,
-        "durable_events_with_models_per_s": None,
+        "durable_events_with_models_per_s": rows / scored_wall,
+        "cpu_s_per_million_events_with_models": scored_cpu / rows * 1e6,
         "cpu_s_per_million_events": cpu / rows * 1e6,
         "peak_mb": peak_mb,
-        "replay_mismatches": report.count,
+        "replay_mismatches": report.count + scored_report.count,
         "journal_bytes_per_event": journal_bytes / rows,
     }
     goals = {
         "durable_events_per_s": "≥ 150,000",
+        "durable_events_with_models_per_s": "≥ 60,000",
         "cpu_s_per_million_events": "≤ 10",
         "peak_mb": "≤ 2,500",
         "replay_mismatches": "0",
     }
     print(f"{rows:,} events, {ACCOUNTS:,} accounts, {os.cpu_count()} cores; tiers {tiers}")
-    print("models come with the issue on learning: durable_events_with_models_per_s is null")
+    print("with models: a detector of 300 trees of 63 leaves over 60 inputs scores the 32 % that are logins and shares")
     print("CPU-seconds per million events by stage (a second run, each call timed in its thread):")
     for name, seconds in sorted(stages.seconds.items(), key=lambda item: -item[1]):
         print(f"  {name:36} {seconds / rows * 1e6:14.2f}")

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from shoal.detectors.signal_stage import SignalStage
 from shoal.enrich.enricher import Enricher
 from shoal.enrich.facts import FactTable
 from shoal.events.identity import Identity
@@ -24,6 +25,7 @@ class PlainRuntime:
         self.event_layout, self.layout = pack.event_layout(), pack.layout()
         self.facts, self.enricher = FactTable(identity), Enricher()
         self.features = FeatureEngine(pack.features, self.event_layout, identity, lists, history_complete=True)
+        self.signals = SignalStage(pack.signals, self.event_layout, identity, lists)
         self.rules = RuleSet(pack.rules, self.layout, identity, lists)
         self.policy = PolicyEngine(pack.policy, self.rules, self.layout, identity, lists)
         self.seq, self.as_of = 0, 0
@@ -35,7 +37,10 @@ class PlainRuntime:
         as_of = np.maximum.accumulate(np.maximum(time, self.as_of))
         seq = np.arange(self.seq, self.seq + n, dtype=np.int64)
         self.seq, self.as_of = self.seq + n, int(as_of[-1]) if n else self.as_of
-        events = self.enricher.enrich(self.facts.join(events, facts))
+        stated = {name: events.column(name) for name in events.column_names if name in self.pack.model_kinds}
+        events = self.enricher.enrich(self.facts.join(events.drop_columns(list(stated)), facts))
+        for name, column in stated.items():
+            events = events.append_column(name, column)
         for name, values in (("seq", seq), ("as_of", as_of)):
             events = events.append_column(name, pa.array(values))
         frame = Frame.empty(self.layout, max(n, 1))
@@ -47,6 +52,7 @@ class PlainRuntime:
         first = len(self.event_layout.names)
         part = Frame(self.event_layout, frame.values[:first], frame.valid[:first], n, frame.texts)
         self.features.update(part, stamps, frame.values[first:], frame.valid[first:])
+        self.signals.update(frame, stamps, first + len(self.features.names))
         matches = self.rules.match(frame)
         decisions = self.policy.decide(frame, matches, stamps)
         return Outcome(frame, matches, decisions)

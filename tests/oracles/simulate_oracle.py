@@ -55,6 +55,6 @@ def native_lines(table):
             if name in ("time", "received"):
                 whole = datetime.fromtimestamp(value // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
                 value = f"{whole}.{value % 1_000_000:06d}Z"
-            record[name] = value
+            record[name] = json.loads(value) if name == "attributes" else value
         out.append(json.dumps(record))
     return out

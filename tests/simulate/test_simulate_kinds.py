@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import re
+from collections import Counter
 
 import polars as pl
 import pyarrow as pa
@@ -38,6 +40,9 @@ ATTACKS = """
   - {id: again, kind: reupload, start_day: 0.5, days: 0.5, contents: 3, again: 5, altered: 0, report_rate: 0.2}
   - {id: locker, kind: destruction, start_day: 0.5, days: 1, victims: 6, files: 80}
   - {id: phish, kind: phishing, start_day: 0.5, days: 1, owners: 4, report_rate: 0.2}
+  - {id: found, kind: lateral_movement, start_day: 0.5, days: 1, footholds: 2, passes_challenge: 1}
+  - {id: let-in, kind: lateral_movement, start_day: 0.5, days: 1, way: apps, passes_challenge: 1}
+  - {id: lures, kind: lateral_movement, start_day: 0.5, days: 1, way: sharing, passes_challenge: 1}
 """
 
 
@@ -81,7 +86,11 @@ def test_tiny_keeps_its_bytes(tmp_path):
     """New kinds draw from generators of their own, so that old worlds stay as they were."""
     world = simulate(builtin_scenario("tiny"))
     write_world(world, tmp_path)
-    found = hashlib.sha256((tmp_path / "events.ndjson").read_bytes()).hexdigest()
+    written = (tmp_path / "events.ndjson").read_bytes()
+    shapes = re.compile(rb',"attributes":\{"email_shape":"[^"]+","name_shape":"[^"]+"\}')
+    written, count = shapes.subn(b"", written)  # of sign-ups; they came later than the hash
+    assert count == written.count(b'"type":"account.created"')
+    found = hashlib.sha256(written).hexdigest()
     assert found.startswith("5a50e70ea6d17eab7adb1e60")
     truth = json.dumps([world.labels().to_pylist(), world.truth.to_pylist()]).encode()
     assert hashlib.sha256(truth).hexdigest().startswith("5dff606fa2b67d77087c9d50")
@@ -360,6 +369,55 @@ def test_stuffing_by_one_browser_and_few_providers():
     assert failed[1]["ip"].n_unique() > 100
 
 
+def shapes_of(events, name="email_shape"):
+    texts = events.filter(pl.col("type") == "account.created")["attributes"]
+    return Counter(json.loads(text)[name] for text in texts)
+
+
+def test_bulk_accounts_are_named_by_a_template(world):
+    honest = shapes_of(world[0].filter(pl.col("attack").is_null()))
+    assert max(honest.values()) / honest.total() < 0.35
+    spec = "kind: fake_accounts, accounts: 60"
+    shares = {}
+    for varied in (0, 0.5, 1):
+        made = alone(f"{spec}, varied_names: {varied}")
+        for name in ("email_shape", "name_shape"):
+            (_, most), *_ = shapes_of(made, name).most_common(1)
+            shares[name, varied] = most / 60
+    assert shares["email_shape", 0] > 0.3 > 0.25 > shares["email_shape", 1]
+    assert shares["email_shape", 0] > shares["email_shape", 0.5] > shares["email_shape", 1]
+    one, other = alone(f"{spec}, varied_names: 0"), alone(f"{spec}, varied_names: 1")
+    assert one.drop("attributes").equals(other.drop("attributes"))  # the names shift nothing else
+
+
+def test_who_reports_is_who_gets_the_verdict(world):
+    told = world[0].filter(pl.col("type") == "abuse.reported")
+    assert told.filter(pl.col("actor").is_not_null()).height > 20
+    assert told["recipient"].equals(told["actor"])
+    verdicts = world[0].filter(pl.col("type") == "abuse.resolved")
+    assert set(verdicts["recipient"].drop_nulls()) <= set(told["recipient"].drop_nulls())
+    unmoderated, _ = lived((HEAD + ATTACKS.split("- {id: brigade")[0]).replace("review_share: 1", "review_share: 0"))
+    assert unmoderated.filter(pl.col("type") == "abuse.reported")["recipient"].drop_nulls().len() == 0
+
+
+def test_regular_reporters_come_across_bad_links(world):
+    text = HEAD.replace("reporters: 10", "reporters: 10, finds: 1, careful: 0.5") + (
+        "  - {id: it, kind: phishing, start_day: 0.5, days: 1, owners: 12, report_rate: 0}\n"
+    )
+    events, _ = lived(text)
+    mine = events.filter(pl.col("attack") == "it")
+    told = mine.filter(pl.col("type") == "abuse.reported")
+    links = mine.filter(pl.col("type") == "link.created")
+    assert 0.2 < told["link"].n_unique() / links["link"].n_unique() < 0.8  # half of them are careful
+    assert set(told["reason"]) == {"phishing"}
+    assert not told["harmful"].any()
+    regulars = events.filter(pl.col("attack").is_null() & (pl.col("type") == "abuse.resolved"))["recipient"]
+    assert set(told["actor"]) & set(regulars)
+    looked = mine.filter((pl.col("type") == "link.visited") & pl.col("actor").is_in(told["actor"].implode()))
+    assert set(told["link"]) <= set(looked["link"])
+    assert of((events, None), "it", "abuse.resolved", harmful=False).height > 0
+
+
 def test_upheld_reports_stop_phishing_links(world):
     stops = world[0].filter((pl.col("attack") == "phish") & (pl.col("type") == "link.stopped"))
     verdicts = world[0].filter((pl.col("attack") == "phish") & (pl.col("type") == "abuse.resolved"))
@@ -381,3 +439,39 @@ def test_new_attacks_are_the_same_whoever_stands_beside_them(world):
     left = pl.from_arrow(fewer.truth).filter(pl.col("attack").is_in(ids)).select(columns).sort("event_id")
     right = world[0].filter(pl.col("attack").is_in(ids)).select(columns).sort("event_id")
     assert left.equals(right)
+
+
+def test_lateral_movement_stays_in_one_organisation_and_goes_on_from_the_first(world):
+    for attack in ("found", "let-in", "lures"):
+        chains = of(world, attack).filter(pl.col("account").is_not_null())
+        orgs = chains.filter(pl.col("org").is_not_null()).group_by("org").agg(pl.col("account").n_unique())
+        assert orgs.height >= 1
+        assert orgs["account"].min() >= 2, "a chain has a second account"
+        assert chains["org"].null_count() == 0
+
+
+def test_ways_of_lateral_movement(world):
+    entered = of(world, "found", "login.succeeded")
+    by_device = entered.group_by("device").agg(pl.col("account").n_unique())
+    assert by_device["account"].max() >= 2, "found passwords are tried from the device of the first account"
+    apps = of(world, "let-in", "app.authorized")
+    assert apps["app"].n_unique() <= 3, "one application a chain"
+    reads = of(world, "let-in", "file.downloaded").filter(pl.col("app").is_not_null())
+    assert reads["device"].null_count() == reads.height
+    assert set(reads["account"]) <= set(apps["account"])
+    lures = of(world, "lures", "folder.shared").sort("time")
+    assert not lures["external"].any()
+    lured = of(world, "lures", "login.succeeded").select("account", pl.col("time").alias("entered"))
+    sent = lures.filter(pl.col("permission") == "view").select(pl.col("recipient").alias("account"), "time")
+    sent = sent.join(lured, on="account")
+    assert sent.height > 0
+    assert (sent.group_by("account").agg((pl.col("time") < pl.col("entered")).any())["time"]).all()
+
+
+def test_a_door_that_stays_shut_ends_the_chain():
+    part = alone("kind: lateral_movement, footholds: 6, passes_challenge: 0, way: sharing")
+    entered = part.filter(pl.col("type") == "login.succeeded", pl.col("harmful"))
+    shut = set(part.filter(pl.col("type") == "login.failed")["account"]) - set(entered["account"])
+    assert shut
+    reached = part.filter(pl.col("type") == "folder.shared", pl.col("harmful"))
+    assert set(reached["actor"]) <= set(entered["account"])

@@ -13,6 +13,7 @@ from shoal.cli import (
     explain,
     formats,
     journal,
+    learn,
     pack,
     replay,
     run,
@@ -59,4 +60,5 @@ app.add_typer(journal.app, name="journal", help="Verify, measure, shorten and er
 app.add_typer(
     pack.app, name="pack", help="Write, check, test, compare, tune and share packs of features, rules and policy."
 )
+app.add_typer(learn.app, name="learn", help="Fit detectors on a deployment's history; judge, publish, watch them.")
 app.add_typer(scenario.app, name="scenario", help="Scenarios with what they expect: list, check, run.")

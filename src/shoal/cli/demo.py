@@ -1,4 +1,4 @@
-"""`shoal demo`: a simulated fortnight through the whole engine, then a report."""
+"""`shoal demo`: four simulated weeks through the whole engine, with detectors learned on the way, then a report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 def demo(
     folder: Path = typer.Option(Path("demo-out"), "--out", "-o", help="Where the world and the deployment lie."),
-    scenario: str = typer.Option("fortnight", "--scenario", help="A scenario file, or one that ships with Shoal."),
+    scenario: str = typer.Option("four-weeks", "--scenario", help="A scenario file, or one that ships with Shoal."),
     pack: str = typer.Option("file_sharing", "--pack", "-p", help="The pack that decides."),
+    learn_days: float = typer.Option(
+        None, "--learn-days", min=0, max=3650, help="Days to learn from; 0: rules alone. Default: 4/7 of them."
+    ),
 ) -> None:
     """Simulate a file-sharing service with its adversaries, decide every event, and compare with the truth."""
     from shoal.cli.findings import print_findings
@@ -27,12 +30,13 @@ def demo(
     named = Path(scenario)
     chosen = read_scenario(named) if named.suffix or named.exists() else builtin_scenario(scenario)
     with progress_bars() as progress:
-        result = run_demo(chosen, folder, SystemClock(), progress, pack=pack)
+        result = run_demo(chosen, folder, SystemClock(), progress, pack=pack, learn_days=learn_days)
     for note in result.notes:
         err.print(f"note: {note}", markup=False)
     _print_speed(result)
     _print_kinds(result.score)
     _print_honest(result.score)
+    _print_learned(result)
     out.print("\n[bold]The worst subjects[/bold] (at most two of a threat)")
     print_findings(result.worst, len(result.worst), output="table")
     out.print(f"\nThe whole report, with plots: {result.page}", markup=False, soft_wrap=True)
@@ -42,6 +46,8 @@ def demo(
     for command, why in (
         (f"shoal explain {first} --out {home}", "why, with the events behind each count"),
         (f"shoal replay {home}", "decide everything again and compare"),
+        (f"shoal learn card {folder / 'models' / 'takeover'}", "what a fitted detector was measured to do"),
+        (f"shoal learn monitor takeover --home {home}", "has the world moved since it was fitted?"),
         (f"shoal doctor {home}", "where did every record go?"),
         ("shoal pack test file_sharing", "the rules' own tests, on the same engine"),
         ("shoal run YOUR_LOG --format cloudtrail", "findings on your own audit log"),
@@ -99,6 +105,30 @@ def _print_kinds(found: Score) -> None:
     missed = [name for kind in found.kinds for name in kind.missed]
     if missed:
         out.print(f"  not caught: {', '.join(missed)}", markup=False)
+
+
+def _print_learned(result: DemoResult) -> None:
+    from rich.table import Table
+
+    from shoal.cli.show import moment, out
+
+    learned = result.learned
+    if learned is None:
+        return
+    out.print(f"\n[bold]What learning added[/bold] from {moment(learned.from_us)[:10]} on (fitted on the days before)")
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for place, name in enumerate(("kind", "detector", "subjects", "rules", "detector*", "both", "honest", "with both")):
+        table.add_column(name, justify="right" if place > 1 else "left", no_wrap=place < 2)
+    for one in learned.gains:
+        counts = (one.subjects, one.rules, one.detector_alone, one.both, one.honest, one.honest_both)
+        words = (one.kind.replace("_", " "), one.detector.replace("_", " "))
+        table.add_row(*words, *(f"{count:,}" for count in counts))
+    out.print(table)
+    out.print("  * alone, cut where it touches as many honest subjects as the rules of its threat do (`honest`)")
+    out.print(
+        f"  all rules alone touch {learned.touched_alone:.1f} honest accounts per 10,000 and week, "
+        f"with detectors {learned.touched:.1f}"
+    )
 
 
 def _print_honest(found: Score) -> None:

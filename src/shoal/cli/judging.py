@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.errors import InvalidInput, Problem, Where
-from shoal.events.labels import LABEL_SCHEMA, LABEL_SUBJECTS
+from shoal.events.labels import LABEL_COLUMNS, LABEL_SCHEMA
 from shoal.learn.intervals import Share
 from shoal.packs.fields import DURATION_FORM, duration_us, moment_us
 
@@ -71,11 +71,10 @@ def read_label_file(path: Path) -> list[dict[str, Any]]:
     if problems:
         raise InvalidInput(problems)
     rows: list[dict[str, Any]] = pa.table(columns).to_pylist()
-    known = {*LABEL_SUBJECTS, "file_sha256", "app"}
     for number, row in enumerate(rows, start=1):
-        if row["subject_type"] not in known or not row["subject"] or not row["kind"]:
+        if row["subject_type"] not in LABEL_COLUMNS or not row["subject"] or not row["kind"]:
             told = f"row {number} is about {row['subject_type']!r} {row['subject']!r}, kind {row['kind']!r}"
-            problems.append(Problem("labels.row", told, where, ", ".join(sorted(known))))
+            problems.append(Problem("labels.row", told, where, ", ".join(LABEL_COLUMNS)))
             if len(problems) == 20:
                 break
     if problems:

@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoal.errors import Where
+from shoal.errors import Problem, Where
 from shoal.events.identity import Identity
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
@@ -57,18 +57,23 @@ class Output:
 @dataclass(frozen=True)
 class SignalDefinition:
     """A signal as a pack asks for it: `id` is the prefix of its columns (`<id>.<output>`), `settings` holds a value
-    for each setting of its kind."""
+    for each setting of its kind, `version` is that of the kind."""
 
     id: str
     kind: str
     settings: Mapping[str, SettingValue]
+    version: int = 1
     description: str = ""
     origin: Where = field(default_factory=Where)
 
     @property
     def hash(self) -> str:
         """16 hex digits of what changes values: the kind, its version and the settings."""
-        body = {"kind": self.kind, "settings": {k: self.settings[k] for k in sorted(self.settings)}}
+        body = {
+            "kind": self.kind,
+            "version": self.version,
+            "settings": {k: self.settings[k] for k in sorted(self.settings)},
+        }
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -105,6 +110,12 @@ class Signal(ABC):
     @abstractmethod
     def reads(cls, settings: Mapping[str, SettingValue]) -> frozenset[str]:
         """Event columns that it reads beside those of its conditions."""
+
+    @classmethod
+    def problems(cls, definition: SignalDefinition, columns: Mapping[str, Kind]) -> list[Problem]:  # noqa: ARG003
+        """What is wrong with settings beyond what their own ranges say: columns of a kind that it cannot read, settings
+        that contradict each other. Columns that do not exist are told elsewhere, and passed over here."""
+        return []
 
     @abstractmethod
     def update(self, frame: Frame, stamps: Stamps, values: Values, valid: Valid) -> None:

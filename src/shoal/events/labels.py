@@ -32,3 +32,5 @@ LABEL_SUBJECTS: tuple[str, ...] = (
     "account", "link", "file", "session", "device", "ip", "url", "domain", "event", "campaign",
 )  # fmt: skip
 """What a label may be about."""
+LABEL_COLUMNS: tuple[str, ...] = (*LABEL_SUBJECTS, "file_sha256", "app")
+"""What a label from a file may be about: the same, and two columns that name a thing by themselves."""

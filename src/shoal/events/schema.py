@@ -94,7 +94,7 @@ def _columns() -> tuple[ColumnSpec, ...]:
         spec("domain", text, given, "host name in the event (of the URL, else given)", entity=True),
         spec("file", text, given, "file", entity=True),
         spec("file_sha256", text, given, "SHA-256 of the content, lower-case hex", entity=True),
-        spec("recipient", text, given, "who is given something (share, invite, grant)", entity=True),
+        spec("recipient", text, given, "who is given something (share, invite, grant, verdict)", entity=True),
         spec("app", text, given, "third-party application", entity=True),
         spec("credential", text, given, "access key, token or password id", entity=True),
         spec("resource", text, given, "bucket, folder, mailbox, role, trail … acted on", entity=True),

@@ -55,7 +55,8 @@ class Decided:
 
 @dataclass(frozen=True)
 class Label:
-    """What is known of a subject over [`start_us`, `end_us`) since `known_us`. `abusive` False: benign."""
+    """What is known of a subject over [`start_us`, `end_us`) since `known_us`. `abusive` False: benign. `confidence`
+    in [0, 1], None where its source gave none."""
 
     subject: Subject
     kind: str
@@ -63,6 +64,7 @@ class Label:
     start_us: int
     end_us: int
     known_us: int
+    confidence: float | None = None
 
 
 @dataclass
@@ -137,6 +139,7 @@ def read_labels(rows: Iterable[Mapping[str, Any]], now_us: int) -> list[Label]:
             -(2**62) if row["start"] is None else row["start"],
             2**62 if row["end"] is None else row["end"],
             row["known_at"],
+            row.get("confidence"),
         )
         for row in standing.values()
     ]

@@ -27,11 +27,13 @@ from shoal.packs.sections import (
 from shoal.packs.yamltree import MAX_BYTES, Node, read_yaml
 
 MAX_FILES = 500
-SECTIONS = ("attributes", "features", "rules", "threats", "allow", "lists")
+SECTIONS = ("attributes", "features", "signals", "models", "rules", "threats", "allow", "lists")
 """The kinds of definitions with ids, in the order in which they are read."""
-_FOLDERS = ("features", "rules", "lists")
+_FOLDERS = ("features", "signals", "models", "rules", "lists")
 _DUPLICATES = {
     "features": ("features.duplicate_id", "feature"),
+    "signals": ("pack.duplicate_signal", "signal"),
+    "models": ("pack.duplicate_model", "model"),
     "rules": ("pack.duplicate_rule", "rule"),
     "allow": ("pack.duplicate_allow", "allow entry"),
     "lists": ("pack.duplicate_list", "list"),
@@ -92,7 +94,7 @@ class _Folder:
         if head is None or not self._head(head):
             return None
         self._check_entries()
-        for section in ("features", "rules"):
+        for section in ("features", "signals", "models", "rules"):
             for path in self._files(section, (".yaml",)):
                 reader = self._mapping(path)
                 found = [] if reader is None else definitions(reader, f"shoal.{section}", section)

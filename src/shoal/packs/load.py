@@ -16,6 +16,8 @@ from shoal.packs.find import Found, Resolver, builtin_packs, find_pack, find_par
 from shoal.packs.folder import Raw, Reading, read_folder
 from shoal.packs.inherit.merging import Inherited, definitions_of, lay_over
 from shoal.packs.inherit.references import read_reference
+from shoal.packs.learned.check import resolve_models, resolve_signals
+from shoal.packs.learned.read import make_model, make_signal
 from shoal.packs.pack import Pack, PackSettings, RuleTest, Source
 from shoal.packs.resolve import pack_hash, resolve_features, resolve_rules
 from shoal.packs.sections import make_allow, make_attribute, make_feature, make_rule, make_threat, read_list
@@ -126,6 +128,9 @@ class _Loading:
         attributes = {one.name: one for one in made if one is not None}
         columns: dict[str, Kind] = {c.name: c.kind for c in EVENT_COLUMNS} | {a.name: a.kind for a in made if a}
         features = [make_feature(name, one) for name, one in definitions_of(merged, "features")]
+        asked = [make_signal(name, one) for name, one in definitions_of(merged, "signals")]
+        signals = tuple(one for one in asked if one is not None)
+        models = tuple(make_model(name, one) for name, one in definitions_of(merged, "models"))
         rules = tuple(make_rule(name, one) for name, one in definitions_of(merged, "rules"))
         if len(rules) > MAX_RULES:
             problems.append(Problem("pack.too_many_rules", f"{len(rules)} rules", allowed=f"at most {MAX_RULES}"))
@@ -137,16 +142,19 @@ class _Loading:
         lateness_s = PackSettings.lateness_s if merged.lateness_s is None else merged.lateness_s
         settings = PackSettings(lateness_s)
         kinds = resolve_features(features, columns, frozenset(lists), problems)
-        resolve_rules(rules, columns, kinds, frozenset(lists), problems)
+        computed = {**kinds, **resolve_signals(signals, columns, frozenset(lists), problems)}
+        computed |= resolve_models(models, columns, computed, frozenset(lists), threats, problems)
+        resolve_rules(rules, columns, computed, frozenset(lists), problems)
         problems.extend(policy_problems(policy, rules, columns, lists))
         tests: list[RuleTest] = []
+        stated = {name: kind for model in models for name, kind in model.columns.items()}
         for name, one in definitions_of(merged, "rules"):
-            tests += read_tests(name, one, columns)
+            tests += read_tests(name, one, columns | stated)
         return Pack(
             name=raw.name,
             version=raw.version,
             description=raw.description,
-            hash=pack_hash(attributes, settings, features, rules, policy, lists),
+            hash=pack_hash(attributes, settings, features, rules, policy, lists, signals, models),
             attributes=attributes,
             settings=settings,
             features=tuple(features),
@@ -157,4 +165,6 @@ class _Loading:
             tests=tuple(tests),
             sources=tuple(self.sources),
             disabled=tuple(merged.disabled),
+            signals=signals,
+            models=models,
         )

@@ -1,6 +1,7 @@
 """What a pack is once read: plain data, resolved and checked.
 
-A pack is a folder of YAML that a team edits: `pack.yaml`, `features/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
+A pack is a folder of YAML that a team edits: `pack.yaml`, `features/*.yaml`, `signals/*.yaml`, `models/*.yaml`,
+`rules/*.yaml`, `policy.yaml`, `lists/`.
 `load.load_pack` reads one; nothing here touches a disk.
 """
 
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from shoal.detectors.models.definition import ModelDefinition
+from shoal.detectors.signal_kinds import signal_columns
+from shoal.detectors.signals import SignalDefinition
 from shoal.errors import Where
 from shoal.events.schema import EVENT_COLUMNS, Kind
 from shoal.expressions.frame import Layout
@@ -114,6 +118,8 @@ class Pack:
     tests: tuple[RuleTest, ...]
     sources: tuple[Source, ...] = ()  # its own folder, then those of the packs that it builds on
     disabled: tuple[str, ...] = ()  # what it inherits and leaves out: `rules.link.reported`
+    signals: tuple[SignalDefinition, ...] = ()
+    models: tuple[ModelDefinition, ...] = ()
 
     @property
     def event_columns(self) -> dict[str, Kind]:
@@ -125,8 +131,23 @@ class Pack:
         return Layout.of(self.event_columns)
 
     def layout(self) -> Layout:
-        """The layout of event columns, attributes and, behind them, features: what rules and policy read."""
-        return self.event_layout().with_columns(self.feature_kinds)
+        """The layout of event columns, attributes and, behind them, what is computed: what rules and policy read."""
+        return self.event_layout().with_columns(self.computed)
+
+    @property
+    def signal_kinds(self) -> dict[str, Kind]:
+        """The columns of all signals (`<id>.<output>`) with their kinds."""
+        return {name: one.kind for signal in self.signals for name, one in signal_columns(signal).items()}
+
+    @property
+    def model_kinds(self) -> dict[str, Kind]:
+        """The columns of all fitted detectors (`<id>.score`, `<id>.level`) with their kinds."""
+        return {name: kind for model in self.models for name, kind in model.columns.items()}
+
+    @property
+    def computed(self) -> dict[str, Kind]:
+        """All columns that the engine adds to an event, in their order: features, signals, fitted detectors."""
+        return {**self.feature_kinds, **self.signal_kinds, **self.model_kinds}
 
     def named_lists(self) -> dict[str, NamedList]:
         """The lists, ready for conditions and allow entries."""

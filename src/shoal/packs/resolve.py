@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from shoal.detectors.models.definition import ModelDefinition
+from shoal.detectors.signals import SignalDefinition
 from shoal.errors import InvalidInput, Problem, Where
 from shoal.events.schema import Kind
 from shoal.expressions.compile import Scope, compile_expression
@@ -91,9 +93,11 @@ def pack_hash(
     rules: Sequence[Rule],
     policy: Policy,
     lists: Mapping[str, ListDefinition],
+    signals: Sequence[SignalDefinition] = (),
+    models: Sequence[ModelDefinition] = (),
 ) -> str:
     """16 hex digits of all that can change a decision; titles, descriptions and tests are left out."""
-    body = {
+    body: dict[str, object] = {
         "attributes": {a.name: [a.path, a.kind.name] for a in attributes.values()},
         "settings": [settings.lateness_s],
         "features": {feature.id: feature.hash for feature in features},
@@ -125,5 +129,9 @@ def pack_hash(
             for e in sorted(policy.allow, key=lambda entry: entry.id)
         ],
     }
+    if signals:
+        body["signals"] = {one.id: one.hash for one in signals}
+    if models:
+        body["models"] = {one.id: one.hash for one in models}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from shoal.detectors.signal_kinds import signal_columns
 from shoal.errors import Problem
 from shoal.expressions.compile import Scope, compile_expression
 from shoal.expressions.frame import Frame
@@ -69,11 +70,12 @@ TestResult.__test__ = False  # type: ignore[attr-defined]  # not a class of test
 def focus(pack: Pack, rule_id: str) -> Pack:
     """The pack with one rule and the features that it needs; features and rules do not touch one another."""
     rule = next(rule for rule in pack.rules if rule.id == rule_id)
-    kinds = {**pack.event_columns, **pack.feature_kinds}
+    kinds = {**pack.event_columns, **pack.computed}
     lists = frozenset(pack.lists)
     known: Mapping[str, FeatureDefinition] = {feature.id: feature for feature in pack.features}
     waiting = set(compile_expression(rule.condition, Scope(kinds, lists), rule.origin).columns)
     waiting |= parse_reason(rule.reason, kinds, rule.origin).columns
+    read = frozenset(waiting)
     needed: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -89,12 +91,15 @@ def focus(pack: Pack, rule_id: str) -> Pack:
         feature_kinds={feature.id: pack.feature_kinds[feature.id] for feature in features},
         rules=(rule,),
         tests=tuple(test for test in pack.tests if test.rule == rule_id),
+        signals=tuple(one for one in pack.signals if read & set(signal_columns(one))),
+        models=tuple(replace(one, inputs=(), on="false") for one in pack.models if read & set(one.columns)),
     )
 
 
 def event_table(pack: Pack, test: RuleTest) -> pa.Table:
-    """The events of a test as a table; ids `e0`, `e1`, … where none are given."""
-    columns = pack.event_columns
+    """The events of a test as a table; ids `e0`, `e1`, … where none are given. A test of a rule that reads a fitted
+    detector states its score: models are no part of a pack."""
+    columns = pack.event_columns | pack.model_kinds
     names = [name for name in columns if any(row.get(name) is not None for row in test.events)]
     table = {name: pa.array([row.get(name) for row in test.events], columns[name].arrow) for name in names}
     given = table.get("event_id", pa.nulls(len(test.events), pa.string())).to_pylist()
@@ -138,7 +143,7 @@ def _event_words(test: RuleTest, expected: Expectation) -> str:
 
 def _values(pack: Pack, index: int, frame: Frame, row: int) -> str:
     """The values that the condition read, for the person who mends the test."""
-    kinds = {**pack.event_columns, **pack.feature_kinds}
+    kinds = {**pack.event_columns, **pack.computed}
     rule = pack.rules[index]
     columns = sorted(compile_expression(rule.condition, Scope(kinds, frozenset(pack.lists)), rule.origin).columns)
     return ", ".join(f"{name} = {value_words(frame, row, name)}" for name in columns)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shoal.detectors.signal_kinds import signal_columns
 from shoal.features.definitions import FeatureDefinition
 from shoal.packs.cost import Load, costs
 from shoal.packs.pack import Pack, RuleTest
@@ -93,6 +94,8 @@ def write_catalogue(path: Path, pack: Pack, load: Load, now_us: int) -> Path:
         "action_words": action_words,
         "duration": duration_words,
         "anchor": anchor,
+        "pretty": pretty,
+        "signal_columns": signal_columns,
     }
     return write_page(path, "catalogue", context)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from shoal.learn.evaluation.figures import Evaluation
 from shoal.learn.intervals import Share
 from shoal.reports import plots
 from shoal.reports.page import write_page
-from shoal.reports.plots import Bar, Line, Stretch
+from shoal.reports.plots import Bar, Line, Point, Stretch
 
 HOUR_US = 3_600_000_000
 
@@ -78,6 +79,32 @@ class Story:
 
 
 @dataclass(frozen=True)
+class Added:
+    """One kind of abuse in the judged days: how many of its subjects the rules of the threat caught, the detector
+    alone where it touches as many honest subjects as they do, and both together as it was decided."""
+
+    detector: str
+    kind: str
+    rules: Share
+    detector_alone: Share
+    both: Share
+    honest: int
+    honest_both: int
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What learning added from `from_us` on: rows, the evaluation on each model's card, and the honest accounts touched
+    per 10,000 and week by rules alone and with models."""
+
+    from_us: int
+    rows: Sequence[Added]
+    evaluations: Mapping[str, Evaluation]
+    touched_alone: float
+    touched: float
+
+
+@dataclass(frozen=True)
 class DemoPage:
     """All that the page shows. Times are µs UTC, `stages` CPU seconds by stage, `tiers` events by tier name,
     `decisions` the moments of decisions by tier name, `honest_by_day` accounts by day from the start."""
@@ -103,6 +130,7 @@ class DemoPage:
     stories: Sequence[Story]
     stages: Mapping[str, float]
     dead: Mapping[str, int]
+    learning: Learning | None = None
 
 
 def write_demo(path: Path, page: DemoPage) -> Path:
@@ -120,6 +148,7 @@ def draw(page: DemoPage) -> dict[str, Markup]:
         "rules": _rules(page),
         "honest": _honest(page),
         "stages": _stages(page),
+        **_learning(page),
     }
 
 
@@ -218,3 +247,42 @@ def _stages(page: DemoPage) -> Markup:
         says="Stages run in threads of their own and overlap; on a laptop the wall time is about half of their sum.",
         form="{:.1f} µs",
     )
+
+
+def _learning(page: DemoPage) -> dict[str, Markup]:
+    """Of each fitted detector its reliability and cumulative gain; of all together what they caught beside rules."""
+    if page.learning is None:
+        return {}
+    rows = []
+    for one in page.learning.rows:
+        name = f"{one.kind.replace('_', ' ')} ({one.detector.replace('_', ' ')})"
+        shares = (("rules", one.rules), ("detector", one.detector_alone), ("both", one.both))
+        rows += [Bar(f"{name}: {how}", share) for how, share in shares]
+    pictures = {
+        "added": plots.bars(
+            rows,
+            title="Subjects caught in the judged days: rules, detector, both",
+            xlabel="labelled subjects caught at challenge or above",
+            says="The detector alone is cut where it touches as many honest subjects as the rules of its threat do.",
+        )
+    }
+    for name, found in page.learning.evaluations.items():
+        points = [
+            Point(one.expected, one.observed.value or 0.0, one.observed.low, one.observed.high)
+            for one in found.calibration.bins
+        ]
+        words = name.replace("_", " ")
+        pictures[f"reliability_{name}"] = plots.reliability(
+            points,
+            title=f"Reliability of {words}",
+            says="Rows with like scores: the share that was abusive, with its 95 % interval, on rows it never saw.",
+        )
+        pictures[f"gain_{name}"] = plots.gains(
+            [Line(score, list(x), list(y)) for score, (x, y) in found.gain.items()],
+            title=f"Cumulative gain of {words}",
+            xlabel="share of subjects looked at, worst first (logarithmic)",
+            ylabel="abusive subjects among them",
+            says="How many abusive subjects are found among the worst; beside it the best single input and a "
+            "logistic regression.",
+        )
+    return pictures

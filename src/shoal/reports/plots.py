@@ -94,6 +94,16 @@ class Line:
     high: Sequence[float] | None = None
 
 
+@dataclass(frozen=True)
+class Point:
+    """One point of `reliability`: shares expected and observed, with the interval of the latter."""
+
+    expected: float
+    observed: float
+    low: float
+    high: float
+
+
 def bars(rows: Sequence[Bar], *, title: str, xlabel: str, says: str) -> Markup:
     """Horizontal bars of shares with their 95 % Wilson intervals, in the order given."""
     with _drawing():
@@ -245,6 +255,75 @@ def amounts(rows: Sequence[tuple[str, float]], *, title: str, xlabel: str, says:
         axes.set_xlim(0, max([value for _, value in rows] + [1e-12]) * 1.14)
         axes.grid(axis="x")
         return _finish(figure, axes, title, xlabel, "", says)
+
+
+def reliability(rows: Sequence[Point], *, title: str, says: str) -> Markup:
+    """Expected against observed shares with their intervals, both on logarithmic axes, since abuse is rare; a share of
+    0 stands at the lower edge."""
+    with _drawing():
+        figure, axes = _figure(5.4, 4.4)
+        seen = [value for row in rows for value in (row.expected, row.observed) if value > 0]
+        least = min([*seen, 0.1]) / 3
+        axes.plot([least, 1], [least, 1], ":", color=QUIET, linewidth=1.0)
+        for row in rows:
+            low, at = max(row.low, least), max(row.observed, least)
+            axes.plot([row.expected, row.expected], [low, max(row.high, least)], color=INK, linewidth=1.1)
+            axes.plot([row.expected], [at], "o" if row.observed > 0 else "v", color=BLUE, markersize=6)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(least, 1.3)
+        axes.set_ylim(least, 1.3)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+        axes.minorticks_off()
+        axes.grid(visible=True)
+        return _finish(figure, axes, title, "score: abusive, as expected", "observed", says)
+
+
+def gains(rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: str) -> Markup:
+    """Cumulative gain: lines of shares over a share on a logarithmic axis, worst first."""
+    with _drawing():
+        figure, axes = _figure(8.2, 3.1)
+        for number, row in enumerate(rows):
+            colour, style = CYCLE[number % len(CYCLE)], STYLES[number % len(STYLES)]
+            axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=_cut(row.name))
+        axes.set_xscale("log")
+        begun = [x for row in rows for x, y in zip(row.x, row.y, strict=True) if x > 0 and y >= 0.005]
+        axes.set_xlim(min([*begun, 0.01]), 1)
+        axes.set_ylim(0, 1.02)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.minorticks_off()
+        axes.grid(visible=True)
+        _legend(axes, len(rows))
+        return _finish(figure, axes, title, xlabel, ylabel, says)
+
+
+def histograms(
+    edges: Sequence[float],
+    stacks: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    says: str,
+    marks: Mapping[str, float] | None = None,
+) -> Markup:
+    """Shares by cell, one outline a name, each with its own colour and line style; `marks` are upright lines."""
+    with _drawing():
+        figure, axes = _figure(8.2, 2.8)
+        for number, (name, shares) in enumerate(stacks.items()):
+            colour, style = CYCLE[number % len(CYCLE)], STYLES[number % len(STYLES)]
+            axes.stairs(shares, edges, color=colour, linestyle=style, linewidth=1.6, label=_cut(name))
+            axes.stairs(shares, edges, color=colour, alpha=0.12, fill=True)
+        for number, (name, at) in enumerate((marks or {}).items()):  # at their own heights: levels may stand close
+            axes.axvline(at, color=QUIET, linewidth=1.0, linestyle=":")
+            height, text = 0.96 - 0.09 * number, f" {_cut(name, 12)}"
+            axes.text(at, height, text, fontsize=8.5, color=QUIET, transform=axes.get_xaxis_transform())
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.grid(axis="y")
+        _legend(axes, len(stacks))
+        return _finish(figure, axes, title, xlabel, ylabel, says)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ UNKNOWN_TEXT = "unknown"
 MAX_TEXT = 120
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_PLACE = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)(?::([a-z]+))?$")
+_PLACE = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)(?::([a-z]+))?$")
 
 
 def number_words(value: float) -> str:

@@ -99,7 +99,10 @@ class Deployment:
             warm_up_rows=self.home.settings.warm_up_rows,
             asked=warm_up,
         )
+        served = set() if engine is None else set(engine.models.in_force)
         self.process(self.writer.control(PACKS, body))
+        for name in sorted(served - set(self.running.models.in_force)):
+            self.notes.append(f"the model {name} is out of force: its columns mean something else now")
         self.parts.note()
         return pack
 

@@ -19,6 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoal.detectors.models.serving import Serving
+from shoal.detectors.signal_kinds import KINDS
+from shoal.detectors.signal_stage import SignalStage
 from shoal.errors import Corrupt, Unsupported
 from shoal.events.attributes import extract
 from shoal.events.identity import BatchIds, Hash, Identity
@@ -28,22 +31,27 @@ from shoal.expressions.frame import Frame, Layout
 from shoal.features.definitions import FeatureDefinition
 from shoal.features.engine import FeatureBlock, FeatureEngine, Stamps
 from shoal.features.snapshot import definition_of, read_manifest
+from shoal.packs.learned.offer import offered_inputs
 from shoal.packs.pack import Pack
 from shoal.policy.decisions import Decisions
 from shoal.policy.policy import Pause, PolicyEngine
 from shoal.ranges.lists import NamedList
 from shoal.rules.rules import Matches, RuleSet
 from shoal.runtime.columns import one_chunk
+from shoal.runtime.learning.reasons import with_reasons
 from shoal.runtime.revise.open import OpenSet
 from shoal.runtime.revise.reviser import Revised, Reviser
 from shoal.storage.frames import Group
 
-SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 2
+MODELS = "models"
+"""The kind of the record that publishes a fitted detector: its name and its files (none: it is withdrawn)."""
+SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 3
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the engine says of one batch. `frame` is reused by the next batch: read it before."""
+    """What the engine says of one batch. `frame` is reused by the next batch: read it before. `features` holds all
+    columns that the engine computed (`Engine.computed`), those of signals and fitted detectors too."""
 
     table: pa.Table
     frame: Frame
@@ -91,7 +99,12 @@ class Engine:
             history_complete=history_complete,
             folder=folder,
         )
-        self.layout = self.event_layout.with_columns(dict(zip(self.features.names, self.features.kinds, strict=True)))
+        self.signals = SignalStage(pack.signals, self.event_layout, identity, self.lists)
+        self.computed = Layout.of(pack.computed)
+        self.layout = self.event_layout.with_columns(pack.computed)
+        self.models = Serving(
+            pack.models, self.layout, identity, self.lists, offered_inputs(pack) if pack.models else {}
+        )
         self.rules = RuleSet(pack.rules, self.layout, identity, self.lists)
         self.policy = PolicyEngine(pack.policy, self.rules, self.layout, identity, self.lists)
         self._attributes = {a.name: (a.path, a.kind) for a in pack.attributes.values() if a.name in used}
@@ -121,15 +134,21 @@ class Engine:
         stamps = stamps_of(table)
         start = self._first_feature
         block = self.features.update(frame, stamps, frame.values[start:], frame.valid[start:])
+        self.signals.update(frame, stamps, start + len(self.features.names))
+        self.models.score(frame, len(self.layout.names) - 2 * len(self.models.definitions))
         matches = self.rules.match(frame)
         pauses: list[tuple[int, Pause]] = []
         if group is not None and self.reviser is not None:
             pauses = self.reviser.plan(group, table, frame, matches)
-        return Outcome(table, frame, block, matches, self.policy.decide(frame, matches, stamps, pauses))
+        decisions = self.policy.decide(frame, matches, stamps, pauses)
+        if self.models.in_force:
+            decisions = with_reasons(decisions, self.models, self.rules, frame)
+        return Outcome(table, frame, block, matches, decisions)
 
     def take(self, group: Group) -> Outcome | None:
         """Decide a group of the journal, with the revisions that its records cause (`revised` tells them); None where
         it has no events."""
+        self.install(group)
         outcome = None
         if group.events is not None:
             outcome = self.decide(group.events.table, group.events.ids, group)
@@ -139,6 +158,15 @@ class Engine:
         if self.reviser is not None:
             self.reviser.end(last_as_of(group))
         return outcome
+
+    def install(self, group: Group) -> list[str]:
+        """Put the models in force that the records of a group publish; returns which are not used and why."""
+        notes = []
+        for frame in group.controls:
+            if frame.kind == MODELS:
+                note = self.models.take_up(str(frame.body["name"]), frame.body["files"], frame.seq)
+                notes += [note] if note else []
+        return notes
 
     @property
     def revised(self) -> Revised | None:
@@ -158,12 +186,15 @@ class Engine:
     def warm(self) -> None:
         """Compile all kernels (seconds the first time, then from the cache)."""
         self.features.warm()
+        self.signals.warm()
+        self.models.warm()
         self.policy.warm()
 
     def snapshot(self, folder: Path, position: int) -> None:
         """Write the state behind the journal's first `position` records into the new folder `folder`."""
         folder.mkdir(parents=True)
         self.features.snapshot(folder / "features", position)
+        self.signals.snapshot(folder / "signals")
         with (folder / "policy.bin").open("wb") as stream:
             stream.write(self.policy.snapshot())
             stream.flush()
@@ -180,6 +211,7 @@ class Engine:
             "published": self.published,
             "pack": self.pack.hash,
             "history_complete": self.history_complete,
+            "models": self.models.write(folder / "models"),
         }
         with (folder / "engine.json").open("w", encoding="utf-8") as stream:
             json.dump(mark, stream)
@@ -212,6 +244,8 @@ class Engine:
 
     def _take(self, folder: Path, mark: Mapping[str, Any], *, new_partial: bool) -> int:
         self.features.restore(folder / "features", new_partial=new_partial)
+        self.signals.restore(folder / "signals", new_empty=new_partial)
+        self.models.read(folder / "models", mark["models"])
         now = self.features.now
         for part in self.features.parts:
             if now is not None and not part.begun:  # at the place of the journal, not at the next event
@@ -264,9 +298,11 @@ def stamps_of(table: pa.Table) -> Stamps:
 
 def used_columns(pack: Pack, carried: Sequence[FeatureDefinition] = ()) -> set[str]:
     """Event columns and attributes that anything in the pack reads, or a carried definition."""
-    every = pack.event_columns | dict(pack.feature_kinds)
+    every = pack.event_columns | pack.computed
     lists = frozenset(pack.lists)
-    used = columns_read((*pack.features, *carried), pack)
+    used = columns_read((*pack.features, *carried), pack) | signal_reads(pack)
+    for model in pack.models:
+        used |= compile_expression(model.on, Scope(every, lists), model.origin).columns | set(model.inputs)
     for rule in pack.rules:
         used |= compile_expression(rule.condition, Scope(every, lists), rule.origin).columns
         used |= {rule.subject, "event_id", "cause"}
@@ -289,6 +325,22 @@ def columns_read(definitions: Sequence[FeatureDefinition], pack: Pack) -> set[st
                 used |= compile_expression(text, Scope(columns, lists), definition.origin).columns
         if definition.operation == "speed":
             used |= {"lat", "lon"}
+    return used
+
+
+def signal_reads(pack: Pack) -> set[str]:
+    """Event columns and attributes that the signals of a pack read."""
+    scope = Scope(pack.event_columns, frozenset(pack.lists))
+    used: set[str] = set()
+    for one in pack.signals:
+        kind = KINDS[one.kind]
+        used |= kind.reads(one.settings)
+        for name, setting in kind.settings.items():
+            value = one.settings[name]
+            if setting.kind == "condition":
+                used |= compile_expression(str(value), scope, one.origin.at(name)).columns
+            elif setting.kind == "columns" and isinstance(value, tuple):
+                used |= set(value)
     return used
 
 

@@ -144,6 +144,7 @@ def choose_state(
     known = Counter(one.hash for part in engine.features.parts for one in part.plan.definitions)
     wanted = Counter(one.hash for one in pack.features if one.operation != "derived")
     whole = wanted <= known and engine.history_complete == history_complete
+    whole = whole and {one.hash for one in pack.signals} <= {one.hash for one in engine.signals.definitions}
     return CARRIED if not problems and (whole or records > warm_up_rows) else REPLAYED
 
 

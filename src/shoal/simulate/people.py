@@ -7,13 +7,14 @@ filled while a world is built and not changed afterwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from shoal.simulate.catalogue import CLIENTS, MAIL_DOMAINS, MAIL_WEIGHTS, VERSIONS
 from shoal.simulate.draws import DAY, HOUR, Bools, Floats, Ints, generator, mix, pick, unit
+from shoal.simulate.names import NameBook
 from shoal.simulate.scenario import Scenario
 
 DEVICES = 4
@@ -61,14 +62,17 @@ class People:
     domains: list[str]
     verified_share: float
     settled: int  # codes below this exist at the start
+    naming: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # of adversaries' accounts, from `honest` on
+    names: NameBook = field(default_factory=lambda: NameBook(0))
 
     @property
     def count(self) -> int:
         """All codes, names that no account has included."""
         return len(self.created)
 
-    def add(self, created: Ints, home: Ints, mail: Ints | int, *, exists: bool = True) -> Ints:
-        """Accounts of adversaries; `exists=False`: names only. Returns their codes."""
+    def add(self, created: Ints, home: Ints, mail: Ints | int, *, exists: bool = True, naming: Ints | int = -1) -> Ints:
+        """Accounts of adversaries; `exists=False`: names only; `naming`: how they are called (`NameBook`, -1: as
+        people are). Returns their codes."""
         size, first = len(created), self.count
         grow = {
             "created": created if exists else np.full(size, -1),
@@ -78,11 +82,17 @@ class People:
             "tier": np.zeros(size, np.int8),
             "verified": (unit(np.arange(first, first + size), self.seed + 9) < self.verified_share) & exists,
             "mail": np.broadcast_to(np.asarray(mail, dtype=np.int64), (size,)),
+            "naming": np.broadcast_to(np.asarray(naming, dtype=np.int64), (size,)),
         }
         for name, more in grow.items():
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, more.astype(old.dtype)]))
         return np.arange(first, first + size, dtype=np.int64)
+
+    def shapes(self, account: int) -> tuple[str, str]:
+        """The shapes of an account's e-mail address and name."""
+        naming = int(self.naming[account - self.honest]) if account >= self.honest else -1
+        return self.names.shapes(account, int(self.org[account]), naming)
 
     def domain(self, name: str) -> int:
         """The code of a mail domain, added if it is new."""
@@ -195,6 +205,7 @@ def build_people(scenario: Scenario, seed: int) -> People:
         domains=domains,
         verified_share=population.verified_share,
         settled=settled,
+        names=NameBook(seed),
     )
     people.library[settled:] = 0
     _telephones(scenario, people)

@@ -43,6 +43,7 @@ _NAMED = (
     TYPE["link.created"],
     TYPE["file.removed"],
 )
+_SIGNED_UP = TYPE["account.created"]
 _SIZED = (*_CONTENT, TYPE["file.deleted"])
 LIBRARY_BITS = 24
 POPULAR = 700
@@ -199,7 +200,7 @@ class Renderer:
         columns["client"] = _taken(self.clients, part["agent"])
 
     def _attributes(self, part: Rows) -> pa.Array:
-        """`attributes`: what `extra` says, and the entropy of contents where the client states it."""
+        """`attributes`: what `extra` says, the entropy of contents where the client states it, the shapes of names."""
         size, code = length(part), part["extra"].astype(np.int64)
         if self.entropy_share > 0:
             of = np.flatnonzero(_IS_ENTROPY[part["type"]] & (part["file"] >= 0))
@@ -212,14 +213,20 @@ class Renderer:
             code[plain] = extra("entropy", self.entropy_of[ext, quantile])
         elif (code >= 0).any():
             code = np.where(_IS_ENTROPY[part["type"]], -1, code)
-        if not (code >= 0).any():
+        made = np.flatnonzero((part["type"] == _SIGNED_UP) & (part["account"] >= 0))
+        if not (code >= 0).any() and not len(made):
             return pa.nulls(size, pa.string())
         known, place = np.unique(code, return_inverse=True)
         texts = []
         for value in known.tolist():
             name, number = EXTRAS[value % len(EXTRAS)], value // len(EXTRAS)
             texts.append(f'{{"{name}":{number / 100:g}}}' if name == "entropy" else f'{{"{name}":{number}}}')
-        return pa.array(texts, pa.string()).take(pa.array(place.ravel(), mask=code < 0))
+        place, missing = place.ravel(), code < 0
+        place[made], missing[made] = len(texts) + np.arange(len(made)), False
+        for account in part["account"][made].tolist():
+            email, name = self.people.shapes(account)
+            texts.append(f'{{"email_shape":"{email}","name_shape":"{name}"}}')
+        return pa.array(texts, pa.string()).take(pa.array(place, mask=missing))
 
     def _file_columns(self, part: Rows, columns: dict[str, pa.Array]) -> None:
         kind, file, salt = part["type"], part["file"], self.seed * 8

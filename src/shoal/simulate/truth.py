@@ -62,11 +62,12 @@ KINDS = (
     "invite_spam",
     "report_brigading",
     "reupload",
+    "lateral_movement",
 )
 """Kinds of abuse. Subjects: account_takeover, fake_accounts, destruction, mfa_fatigue, session_theft, account_recovery,
 insider_exfiltration, referral_abuse, quota_abuse, invite_spam, report_brigading → account; credential_stuffing,
 password_spraying → ip; phishing → link and account (the owner); malware, reupload → link, account and file_sha256;
-app_consent → app and account (the victims)."""
+app_consent, lateral_movement → app and account (the victims)."""
 
 BENIGN_KINDS = (
     "benign_bulk_download",

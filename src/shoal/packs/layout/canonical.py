@@ -24,6 +24,11 @@ _ORDERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("shoal.features", ("features", "*"), (
         "operation", "key", "value", "window", "bucket", "oldest_bucket", "half_life", "where", "expression",
         "include_self", "include_shoal", "places", "largest", "description", "unit")),
+    ("shoal.signals", (), (*_HEAD, "signals")),
+    ("shoal.signals", ("signals", "*"), ("kind", "description")),
+    ("shoal.models", (), (*_HEAD, "models")),
+    ("shoal.models", ("models", "*"), (
+        "threat", "description", "on", "subject", "labels", "inputs", "rising", "falling", "budgets")),
     ("shoal.rules", (), (*_HEAD, "rules")),
     ("shoal.rules", ("rules", "*"), (
         "title", "description", "threat", "subject", "severity", "confidence", "confirmed", "family", "technique",

@@ -16,7 +16,16 @@ from shoal.errors import InvalidInput, Problem, Where
 from shoal.packs.layout.canonical import canonical
 from shoal.packs.yamltree import MAX_BYTES
 
-_PATTERNS = ("pack.yaml", "policy.yaml", "features/*.yaml", "rules/*.yaml", "lists/*.yaml", "lists/*.txt")
+_PATTERNS = (
+    "pack.yaml",
+    "policy.yaml",
+    "features/*.yaml",
+    "signals/*.yaml",
+    "models/*.yaml",
+    "rules/*.yaml",
+    "lists/*.yaml",
+    "lists/*.txt",
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from shoal.detectors.models.definition import ModelDefinition
 from shoal.features.definitions import FeatureDefinition
 from shoal.packs.pack import ListDefinition, Pack, RuleTest
 from shoal.policy.definitions import AllowEntry, PlannedAction, Step
@@ -25,7 +26,7 @@ Kind = Literal["added", "removed", "changed"]
 class Change:
     """One thing that differs: `fields` are (name, before, after); `note` says what follows from it."""
 
-    section: str  # pack settings attribute feature rule threat action allow list
+    section: str  # pack settings attribute feature signal model rule threat action allow list
     id: str
     kind: Kind
     fields: tuple[tuple[str, str, str], ...] = ()
@@ -70,8 +71,8 @@ _Fields = Mapping[str, str]
 
 
 def _sections(old: Pack, new: Pack) -> list[tuple[str, dict[str, _Fields], dict[str, _Fields]]]:
-    read = (_head, _settings, _attributes, _features, _rules, _threats, _actions, _allow, _lists)
-    names = ("pack", "settings", "attribute", "feature", "rule", "threat", "action", "allow", "list")
+    read = (_head, _settings, _attributes, _features, _signals, _models, _rules, _threats, _actions, _allow, _lists)
+    names = ("pack", "settings", "attribute", "feature", "signal", "model", "rule", "threat", "action", "allow", "list")
     return [(name, one(old), one(new)) for name, one in zip(names, read, strict=True)]
 
 
@@ -120,7 +121,7 @@ def _attributes(pack: Pack) -> dict[str, _Fields]:
     return {one.name: {"path": one.path, "type": one.kind.name.lower()} for one in pack.attributes.values()}
 
 
-def _plain(one: FeatureDefinition | Rule | AllowEntry, without: tuple[str, ...]) -> dict[str, str]:
+def _plain(one: FeatureDefinition | ModelDefinition | Rule | AllowEntry, without: tuple[str, ...]) -> dict[str, str]:
     """The fields of a definition as texts."""
     found = {}
     for field in fields(one):
@@ -141,6 +142,24 @@ def _plain(one: FeatureDefinition | Rule | AllowEntry, without: tuple[str, ...])
 
 def _features(pack: Pack) -> dict[str, _Fields]:
     return {one.id: _plain(one, ("id", "origin")) for one in pack.features}
+
+
+def _signals(pack: Pack) -> dict[str, _Fields]:
+    return {
+        one.id: {"kind": one.kind, "description": one.description}
+        | {name: ", ".join(value) if isinstance(value, tuple) else str(value) for name, value in one.settings.items()}
+        for one in pack.signals
+    }
+
+
+def _models(pack: Pack) -> dict[str, _Fields]:
+    found: dict[str, _Fields] = {}
+    for one in pack.models:
+        budgets = ", ".join(f"{level} {budget:g}" for level, budget in one.budgets.items())
+        monotone = ", ".join(f"{name} {'rising' if sign > 0 else 'falling'}" for name, sign in one.monotone.items())
+        plain = _plain(one, ("id", "origin", "budgets", "monotone"))
+        found[one.id] = plain | {"budgets": budgets, "monotone": monotone}
+    return found
 
 
 def _rules(pack: Pack) -> dict[str, _Fields]:

@@ -22,11 +22,13 @@ SOON_US = 30 * 86_400_000_000
 
 @dataclass(frozen=True)
 class Reads:
-    """What the definitions of a pack read: expressions by rule and by feature, and columns that reasons show."""
+    """What the definitions of a pack read: expressions by rule, feature and fitted detector, and columns that reasons
+    show."""
 
     conditions: Mapping[str, Expression]
     features: Mapping[str, tuple[Expression, ...]]
     reasons: Mapping[str, frozenset[str]]
+    models: Mapping[str, Expression]
 
     def columns(self, rule: str) -> frozenset[str]:
         """The columns and features that a rule reads."""
@@ -35,7 +37,7 @@ class Reads:
 
 def reads_of(pack: Pack) -> Reads:
     """Compile every expression of a pack (about a millisecond each)."""
-    kinds, lists = {**pack.event_columns, **pack.feature_kinds}, frozenset(pack.lists)
+    kinds, lists = {**pack.event_columns, **pack.computed}, frozenset(pack.lists)
     scope = Scope(kinds, lists)
     features = {
         one.id: tuple(
@@ -49,6 +51,7 @@ def reads_of(pack: Pack) -> Reads:
         {rule.id: compile_expression(rule.condition, scope, rule.origin) for rule in pack.rules},
         features,
         {rule.id: parse_reason(rule.reason, kinds, rule.origin).columns for rule in pack.rules},
+        {one.id: compile_expression(one.on, scope, one.origin) for one in pack.models},
     )
 
 
@@ -76,6 +79,8 @@ def _untested(pack: Pack) -> Iterator[Problem]:
 def _unread(pack: Pack, reads: Reads) -> Iterator[Problem]:
     columns = {name for rule in pack.rules for name in reads.columns(rule.id)}
     columns |= {name for one in reads.features.values() for expression in one for name in expression.columns}
+    columns |= {name for one in pack.models for name in one.inputs}
+    columns |= {name for expression in reads.models.values() for name in expression.columns}
     lists = {entry.list for entry in pack.policy.allow}
     for expression in (*reads.conditions.values(), *(e for one in reads.features.values() for e in one)):
         lists |= expression.lists

@@ -49,8 +49,9 @@ class Window:
     warm_up_us: int = 3 * 86_400_000_000
 
 
-def published_pack(home: Home, journal: Journal) -> tuple[Pack, bool]:
-    """The pack last published, and whether its history was complete. Raises `InvalidInput` if there is none."""
+def published_pack(home: Home, journal: Journal, given: Pack | None = None) -> tuple[Pack, bool]:
+    """The pack last published (or `given`, without reading it), and whether its history was complete. Raises
+    `InvalidInput` if there is none."""
     body: Mapping[str, Any] | None = None
     for frame in journal.read():
         if isinstance(frame, ControlFrame) and frame.kind == PACKS:
@@ -59,7 +60,7 @@ def published_pack(home: Home, journal: Journal) -> tuple[Pack, bool]:
     body = kept.body if kept is not None else body
     if body is None:
         raise InvalidInput(Problem("backtest.pack", "no pack was published here", hint="name both packs"))
-    return pack_of(body), body["history"] == "complete"
+    return given or pack_of(body), body["history"] == "complete"
 
 
 def backtest(
@@ -94,6 +95,8 @@ def backtest(
             for group in journal.read_groups():
                 moved(group.last_seq + 1, journal.next_seq)
                 stretch.labels += [frame.body for frame in group.controls if frame.kind == LABELS]
+                for side in sides:
+                    side.engine.install(group)
                 if group.events is not None:
                     _pass(group.events.table, sides, stretch)
     finally:

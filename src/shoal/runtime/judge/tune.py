@@ -37,7 +37,7 @@ from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import LABELS
 from shoal.runtime.judge.backtest import published_pack
 from shoal.runtime.judge.side import LABEL_TYPES
-from shoal.storage.frames import ControlFrame, EventFrame
+from shoal.storage.frames import ControlFrame
 from shoal.storage.journal import Journal
 
 LEAD_US = DAY_US
@@ -116,10 +116,11 @@ def tune(
                 and (not label.abusive or not kinds or label.kind in kinds)
             ]
             gathered = _Gathered(engine, index, chosen, subject, known)
-            for frame in journal.read():
-                if isinstance(frame, EventFrame):
-                    gathered.take(frame.table)
-                    moved(frame.last_seq + 1, journal.next_seq)
+            for group in journal.read_groups():
+                engine.install(group)
+                if group.events is not None:
+                    gathered.take(group.events.table)
+                    moved(group.last_seq + 1, journal.next_seq)
     finally:
         journal.close()
     values, codes = gathered.arrays(unlabelled_honest=unlabelled_honest)

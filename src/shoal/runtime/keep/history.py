@@ -233,6 +233,7 @@ class History:
             )
         engine = self.fresh(one)
         for group in self.journal.read_groups(0, one.seq):
+            engine.install(group)
             if group.events is not None:
                 engine.decide(group.events.table)
             _follow_parts(engine, group)

@@ -10,7 +10,7 @@ import orjson
 from shoal.learn.intervals import Share
 from shoal.policy.definitions import Tier
 from shoal.policy.findings import Ranked
-from shoal.reports.demo import Attack, DemoPage, Kind, RuleWorth, Story, Told
+from shoal.reports.demo import Attack, DemoPage, Kind, Learning, RuleWorth, Story, Told
 from shoal.runtime.review.attribution import Attribution
 from shoal.runtime.review.scoring import Score
 
@@ -33,6 +33,7 @@ def demo_page(
     tiers: Mapping[int, int],
     stages: Mapping[str, float],
     dead: Mapping[str, Mapping[str, int]],
+    learning: Learning | None = None,
 ) -> DemoPage:
     """Lay out the page. `rules`: the pack's rule ids with their titles."""
     honest_rules: Counter[str] = Counter()
@@ -80,6 +81,7 @@ def demo_page(
         stories=[_story(entry, seen) for entry in worst],
         stages=dict(stages) if records else {},
         dead=dict(reasons.most_common()),
+        learning=learning,
     )
 
 

@@ -37,7 +37,7 @@ class Edges:
         kinds = dict(zip(engine.layout.names, engine.layout.kinds, strict=True))
         self._scope = Scope(kinds, frozenset(engine.lists))
         self._derived = {one.id: one.expression for one in engine.pack.features if one.expression}
-        self._floats = {name for name in engine.features.names if kinds[name] is Kind.FLOAT}
+        self._floats = {name for name in engine.computed.names if kinds[name] is Kind.FLOAT}
         self._probes: dict[int, _Probe] = {}
 
     def near(self, rule: int, frame: Frame) -> Flags:

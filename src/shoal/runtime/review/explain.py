@@ -250,7 +250,7 @@ def _answer(bits: dict[str, Any], rule: int) -> str:
 def feature_values(outcome: Outcome, engine: Engine, row: int) -> dict[str, Any]:
     """Feature values of one row by name, None where null; a text feature gives its id in hexadecimal."""
     found: dict[str, Any] = {}
-    for k, (name, kind) in enumerate(zip(engine.features.names, engine.features.kinds, strict=True)):
+    for k, (name, kind) in enumerate(zip(engine.computed.names, engine.computed.kinds, strict=True)):
         if not outcome.features.valid[k, row]:
             found[name] = None
             continue

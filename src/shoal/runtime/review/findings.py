@@ -161,7 +161,7 @@ def stored_frame(
     if known:
         events = with_known(events, [known.get(seq, {}) for seq in seqs.tolist()])
     frame.fill(engine.with_attributes(events), engine.identity)
-    start, count = len(engine.event_layout.names), len(engine.features.names)
+    start, count = len(engine.event_layout.names), len(engine.computed.names)
     for table in log.read(int(seqs[0]), int(seqs[-1]) + 1):
         _, rows, places = np.intersect1d(
             np.asarray(one_chunk(table, "seq")), seqs, assume_unique=True, return_indices=True

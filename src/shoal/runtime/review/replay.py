@@ -212,7 +212,7 @@ def nearly(old: object, new: object) -> bool:
 
 def vector_values(packed: bytes, engine: Engine) -> dict[str, object]:
     """The features of one stored vector by name (None: null; a text feature gives its id)."""
-    names, kinds = engine.features.names, engine.features.kinds
+    names, kinds = engine.computed.names, engine.computed.kinds
     values = np.frombuffer(packed[: 8 * len(names)], dtype=np.int64)
     valid = np.frombuffer(packed[8 * len(names) :], dtype=np.uint8)
     found: dict[str, object] = {}

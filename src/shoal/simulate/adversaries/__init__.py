@@ -20,6 +20,7 @@ from shoal.simulate.adversaries.exfiltration import plan_consent, plan_insiders
 from shoal.simulate.adversaries.fakes import plan_fakes
 from shoal.simulate.adversaries.growth import plan_quota, plan_referrals, plan_spam
 from shoal.simulate.adversaries.identity import plan_fatigue, plan_recovery, plan_theft
+from shoal.simulate.adversaries.lateral import plan_lateral
 from shoal.simulate.adversaries.links import plan_malware, plan_phishing
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.adversaries.takeover import plan_takeover
@@ -47,6 +48,7 @@ PLANS: dict[str, Callable[[Stage], list[Rows]]] = {
     "invite_spam": plan_spam,
     "report_brigading": plan_brigading,
     "reupload": plan_reupload,
+    "lateral_movement": plan_lateral,
 }
 
 

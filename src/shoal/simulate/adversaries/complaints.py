@@ -13,7 +13,7 @@ from shoal.simulate.catalogue import CODE, EXT, TYPE
 from shoal.simulate.draws import DAY, HOUR, MINUTE, SECOND, Bools, Ints, generator, median_counts, micros, ragged
 from shoal.simulate.honest.actions import file_code
 from shoal.simulate.honest.links import plan_visits, report_rows, visit_rows
-from shoal.simulate.honest.moderation import resolve, stop_rows
+from shoal.simulate.honest.moderation import regular_reporters, resolve, stop_rows, told_of
 from shoal.simulate.render import LIBRARY_BITS, extension_of
 from shoal.simulate.rows import Rows, concat, length, rows, take
 
@@ -69,7 +69,7 @@ def _reports(stage: Stage, target: int, moment: int, time: Ints, who: Rows) -> l
     out.append(rows("link.visited", before, **take(who, looks), **take(about, looks), external=1, **truth))
     kept = {name: column for name, column in who.items() if name != "account"}
     reason = CODE["reason"][_REASONS[int(rng.integers(0, 3))]]
-    out.append(rows("abuse.reported", time, **kept, **about, account=about["owner"], reason=reason, **truth))
+    out.append(told_of(rows("abuse.reported", time, **kept, **about, account=about["owner"], reason=reason, **truth)))
     delay = micros(np.exp(rng.normal(np.log(max(stage.scenario.moderation.review_h, 0.5) * 3600), 0.6, size)))
     reports = {**about, "actor": who["actor"], "account": about["owner"], "time": time}
     reports["reason"] = np.full(size, reason)
@@ -146,11 +146,13 @@ def verdicts(stage: Stage, planned: list[Rows]) -> list[Rows]:
     if moderation.review_share <= 0 or stage.adversary.kind == "report_brigading":  # that plans its own
         return planned
     rng = generator(stage.seed, "verdicts", stage.adversary.id)
-    whole = concat(planned)
+    whole = concat([*planned, *_finds(stage, planned)])
+    reported = whole["type"] == TYPE["abuse.reported"]
+    whole["recipient"] = np.where(reported, whole["actor"], whole["recipient"])
     told = take(whole, whole["type"] == TYPE["abuse.reported"])
     told = take(told, rng.random(length(told)) < moderation.review_share)
     if not length(told):
-        return planned
+        return [whole]
     decided = told["time"] + micros(np.exp(rng.normal(np.log(moderation.review_h * 3600), 0.7, length(told))))
     upheld = rng.random(length(told)) >= moderation.wrong
     if not moderation.stops:
@@ -166,6 +168,28 @@ def verdicts(stage: Stage, planned: list[Rows]) -> list[Rows]:
     kept = _before(told, ends)
     verdict = resolve(take(told, kept), decided[kept], upheld[kept])
     return [made, stage.harmless(verdict), stage.harmless(stops)]
+
+
+def _finds(stage: Stage, planned: list[Rows]) -> list[Rows]:
+    """Regular reporters come across some of the links, some hours after they were made, look and report them: the
+    careful nearly always, the others, who report whatever they dislike, hardly ever."""
+    moderation, whole = stage.scenario.moderation, concat(planned)
+    reporters, careful = regular_reporters(stage.seed, stage.people, moderation)
+    made = take(whole, (whole["type"] == TYPE["link.created"]) & (whole["harmful"] > 0))
+    if moderation.finds <= 0 or not length(made) or not len(reporters):
+        return []
+    rng = generator(stage.seed, "finds", stage.adversary.id)
+    which = rng.integers(0, len(reporters), length(made))
+    odds = moderation.finds * np.where(careful[which], 0.92, 0.1)
+    seen = np.flatnonzero((rng.random(length(made)) < odds) & (reporters[which] != made["owner"]))
+    time = made["time"][seen] + micros(np.exp(rng.normal(np.log(3 * 3600), 0.8, len(seen))) + 60)
+    acts = stage.own(reporters[which[seen]], time)
+    about = {name: made[name][seen] for name in ("owner", "link", "file")}
+    told = {name: column for name, column in acts.items() if name != "account"}
+    reason = "phishing" if stage.adversary.kind == "phishing" else "malware"
+    looked = time - micros(rng.uniform(10, 25, len(seen)))
+    reports = rows("abuse.reported", time, **told, **about, account=about["owner"], reason=reason)
+    return [stage.harmless(rows("link.visited", looked, **acts, **about, external=1)), stage.harmless(reports)]
 
 
 def _before(part: Rows, ends: dict[int, int]) -> Bools:

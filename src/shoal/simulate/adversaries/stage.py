@@ -44,6 +44,7 @@ class Stage:
         self.since: dict[int, int] = {}
         """From when on a hijacked account is under attack (µs), where that is before the login."""
         self._next = (1 << 56) + (index << 36)
+        self._named = 0
 
     def codes(self, size: int) -> Ints:
         """Numbers that nobody else has: for sessions, devices, links, folders."""
@@ -156,7 +157,12 @@ class Stage:
     def accounts(self, created: Ints, address: Ints, domain: Ints | int | None = None) -> Ints:
         """New accounts of the adversary, at home where their address is."""
         mail = pick(self.rng, MAIL_WEIGHTS, len(created)) if domain is None else domain
-        return self.people.add(created, self.book.city[address], mail)
+        varied = getattr(self.adversary, "varied_names", None)
+        naming: Ints | int = -1
+        if varied is not None:
+            naming = self.people.names.draw(self.adversary.id, len(created), varied, self._named)
+            self._named += len(created)
+        return self.people.add(created, self.book.city[address], mail, naming=naming)
 
     def joined(
         self, created: Ints, address: Ints, device: Ints, agent: Ints, mail: Ints | int | None = None,

@@ -137,6 +137,7 @@ class Calendar:
         at = np.flatnonzero(new)
         account, time = today["account"][at].astype(np.int64), today["time"][at]
         keen = np.flatnonzero(people.rate[: people.settled] > 0.1)
+        keen = keen if len(keen) else np.arange(people.settled)
         popular = keen[np.minimum((rng.pareto(1.1, len(at)) * 12).astype(np.int64), len(keen) - 1)]
         friend = people.mates(rng, account)
         known = (friend != account) & (people.created[friend] < day_start) & (friend < people.settled)

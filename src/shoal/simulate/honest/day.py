@@ -14,7 +14,7 @@ from shoal.simulate.honest.actions import draw_actions, some_file
 from shoal.simulate.honest.calendar import Calendar
 from shoal.simulate.honest.habits import begin_journeys, bulk_rows, get_devices, label_moves, label_shared
 from shoal.simulate.honest.links import Visits, plan_visits, report_rows, visit_rows
-from shoal.simulate.honest.moderation import Moderators
+from shoal.simulate.honest.moderation import Moderators, told_of
 from shoal.simulate.honest.presence import Presence
 from shoal.simulate.honest.programs import Programs
 from shoal.simulate.honest.sessions import Tokens, draw_sessions
@@ -121,6 +121,8 @@ class HonestWorld:
         chosen = rng.choice(length(rows_today), size, replace=False)
         reasons = {"spam": 4.0, "copyright": 2.0, "other": 3.0, "phishing": 1.5, "malware": 1.0}
         reports = report_rows(rng, take(rows_today, chosen), reasons)
+        if scenario.moderation.review_share > 0:
+            reports = told_of(reports)
         reports["mark"] = np.full(length(reports), MARK["benign_false_report"], np.int8)
         known = scenario.start + (day + 3) * DAY
         for link, time in zip(reports["link"].tolist(), reports["time"].tolist(), strict=True):

@@ -15,11 +15,25 @@ from shoal.simulate.draws import DAY, SECOND, Bools, Ints, generator, micros, pi
 from shoal.simulate.honest.links import Visits
 from shoal.simulate.honest.presence import Presence
 from shoal.simulate.honest.sessions import Tokens, own_device
+from shoal.simulate.people import People
 from shoal.simulate.rows import Rows, concat, length, rows, take
+from shoal.simulate.scenario.schema import Moderation
 from shoal.simulate.truth import MARK, LabelBook
 
 _VIOLATING = 0.08
 """Share of honest people's links that break the terms after all (a copied film, a flyer sent to everybody)."""
+
+
+def told_of(reports: Rows) -> Rows:
+    """Reports to a service that answers them: `recipient` is the reporter, who will be told the verdict."""
+    return {**reports, "recipient": reports["actor"]}
+
+
+def regular_reporters(seed: int, people: People, wish: Moderation) -> tuple[Ints, Bools]:
+    """Those who report regularly, and which of them are careful."""
+    pool = np.flatnonzero(people.rate[: people.settled] > 0.2)
+    chosen = generator(seed, "regular reporters").permutation(pool)[: wish.reporters]
+    return chosen, np.arange(len(chosen)) < round(len(chosen) * wish.careful)
 
 
 def resolve(reports: Rows, time: Ints, upheld: Bools) -> Rows:
@@ -45,11 +59,7 @@ class Moderators:
         self.wish = presence.scenario.moderation
         self.coming = Visits()
         self.stopped: dict[int, int] = {}
-        people = presence.people
-        rng = generator(seed, "regular reporters")
-        pool = np.flatnonzero(people.rate[: people.settled] > 0.2)
-        self.reporters = rng.permutation(pool)[: self.wish.reporters]
-        self.careful = np.arange(len(self.reporters)) < round(len(self.reporters) * self.wish.careful)
+        self.reporters, self.careful = regular_reporters(seed, presence.people, self.wish)
 
     def open(self, visits: Rows) -> Rows:
         """Visits, less those of links that are stopped by then."""
@@ -100,10 +110,10 @@ class Moderators:
         for link, moment, good in zip(about["link"].tolist(), time.tolist(), right.tolist(), strict=True):
             kind = "benign_right_report" if good else "benign_false_report"
             self.labels.add("link", link, kind, moment, None, known, None)
-        return [
-            rows("link.visited", looked, **acts, **about, external=1),
-            rows("abuse.reported", time, **told, **about, account=about["owner"], reason=reason, mark=mark),
-        ]
+        reports = rows("abuse.reported", time, **told, **about, account=about["owner"], reason=reason, mark=mark)
+        if self.wish.review_share > 0:
+            reports = told_of(reports)
+        return [rows("link.visited", looked, **acts, **about, external=1), reports]
 
     def _judge(self, rng: np.random.Generator, told: Rows, right: Bools) -> None:
         """Plans the verdicts of today's reports, and the stops."""

@@ -303,7 +303,8 @@ def _spares(people: People, scenario: Scenario) -> list[list[int]]:
         size = adversary.budget.accounts
         rng = generator(people.seed, "spares", adversary.id)
         home = rng.integers(0, len(scenario.homes), size)
-        out.append(people.add(np.full(size, NEVER), home, 0).tolist())
+        naming = people.names.of_attack.get(adversary.id, -1)
+        out.append(people.add(np.full(size, NEVER), home, 0, naming=naming).tolist())
     return out
 
 

@@ -16,6 +16,7 @@ _TOOL = (
 NEAR = ("anywhere", "country", "city", "network")
 _NEAR = "whence: `anywhere`; `country` of the victim; `city`; `network` (the victim's own provider)"
 FROM = ("hosting", "vpn", "residential", "mobile")
+_VARIED = "share of the accounts made that are named as people are; the others are named by one template"
 _FROM = "whose addresses: hosting companies, VPN exits, homes (a proxy network), or behind mobile carriers"
 
 
@@ -101,6 +102,7 @@ class FakeAccounts(Adversary):
     spread_min: float = knob(20.0, "minutes over which a joint action spreads", 0.1, 100_000)
     turnout: float = fraction(0.8, "share of the accounts that take part in each joint action")
     invites: float = knob(3.0, "mean invitations sent by each account (spam)", 0, 10_000)
+    varied_names: float = fraction(0.2, _VARIED)
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,7 @@ class ReferralAbuse(Adversary):
     tool: str = knob("common", _TOOL, choices=TOOLS)
     shared_domain: float = fraction(0.7, "share with e-mail addresses of one domain")
     alive: float = fraction(0.1, "share of invited accounts that upload a file, to look alive")
+    varied_names: float = fraction(0.2, _VARIED)
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,7 @@ class QuotaAbuse(Adversary):
     addresses: int = knob(2, "distinct addresses", 1, 1_000_000)
     tool: str = knob("none", _TOOL, choices=TOOLS)
     gap_h: float = knob(3.0, "mean hours between two sign-ups", 0.01, 10_000)
+    varied_names: float = fraction(0.2, _VARIED)
 
 
 @dataclass(frozen=True)
@@ -291,6 +295,7 @@ class ReportBrigading(Adversary):
     origin: str = knob("residential", _FROM, choices=FROM)
     addresses: int = knob(8, "distinct addresses of the fresh reporters", 1, 1_000_000)
     tool: str = knob("common", _TOOL, choices=TOOLS)
+    varied_names: float = fraction(0.2, _VARIED)
 
 
 @dataclass(frozen=True)
@@ -307,6 +312,31 @@ class Reupload(Adversary):
     report_rate: float = fraction(0.03, "share of visits that lead to an abuse report")
     origin: str = knob("vpn", _FROM, choices=FROM)
     tool: str = knob("common", _TOOL, choices=TOOLS)
+    varied_names: float = fraction(0.2, _VARIED)
+
+
+@dataclass(frozen=True)
+class LateralMovement(Adversary):
+    """From one hijacked account of an organisation to its colleagues', by found passwords, applications or shares."""
+
+    footholds: int = knob(3, "accounts from which a chain starts, each in another organisation", 1, 100_000)
+    hops: float = knob(4.0, "mean further accounts of each chain, one at least", 1, 1000)
+    way: str = knob(
+        "credentials",
+        "how he goes on: `credentials` found in files, `apps` that colleagues let in, `sharing` of folders as a lure",
+        choices=("credentials", "apps", "sharing"),
+    )
+    hop_h: float = knob(3.0, "mean hours between two accounts", 0, 10_000)
+    reuse: float = fraction(0.8, "odds that the next account is entered from the device and address of the first")
+    near: str = knob("country", _NEAR, choices=NEAR)
+    origin: str = knob("vpn", _FROM, choices=FROM)
+    tool: str = knob("common", _TOOL, choices=TOOLS)
+    failures: float = knob(0.3, "mean failed logins before each entry", 0, 100)
+    passes_challenge: float = fraction(0.8, "odds to pass a challenge")
+    files: float = knob(60.0, "median number of files read in each account", 1, 100_000)
+    others: float = fraction(0.4, "share of these files that belong to colleagues")
+    pause_s: float = knob(8.0, "mean seconds between two files", 0.05, 86_400)
+    recovers_h: float = knob(60.0, "mean hours until an owner takes the account back, or revokes the app", 0.1, 24_000)
 
 
 ADVERSARIES: dict[str, type[Adversary]] = {
@@ -327,4 +357,5 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "invite_spam": InviteSpam,
     "report_brigading": ReportBrigading,
     "reupload": Reupload,
+    "lateral_movement": LateralMovement,
 }

@@ -211,6 +211,7 @@ class Moderation:
     reporters: int = knob(0, "people who report regularly", 0, 100_000)
     careful: float = fraction(0.6, "share of them who are nearly always right; the others nearly never")
     reports_per_week: float = knob(4.0, "mean reports a week of a regular reporter", 0.01, 10_000)
+    finds: float = fraction(0.0, "share of harmful links that one of the regular reporters comes across")
 
 
 CALENDAR_KINDS = (

@@ -1,0 +1,1 @@
+"""Learning from a deployment: training frames by a replay of its journal, and models published into it."""
