@@ -26,19 +26,14 @@ def matrix(columns: dict[str, Floats], names: Sequence[str]) -> Floats:
     return np.column_stack([columns[name] for name in names])
 
 
-def fit(
-    x: Floats, y: npt.NDArray[np.int64], *, rounds: int, leaves: int = 31, monotone: Sequence[int] = ()
-) -> lgb.Booster:
-    """Trees for the odds of an attack; attacks weigh as much as honest logins together. `monotone`: +1, -1 or 0 of
-    each column."""
+def fit(x: Floats, y: npt.NDArray[np.int64], *, rounds: int, leaves: int = 31) -> lgb.Booster:
+    """Trees for the odds of an attack; attacks weigh as much as honest logins together."""
     weight = np.where(y == 1, (y == 0).sum() / max((y == 1).sum(), 1), 1.0)
     options: dict[str, Any] = {
         "objective": "binary", "num_leaves": leaves, "learning_rate": 0.05, "min_data_in_leaf": 50, "verbosity": -1,
         "lambda_l2": 5.0, "feature_fraction": 0.8, "num_threads": 1, "deterministic": True, "force_row_wise": True,
         "seed": 1,
     }  # fmt: skip
-    if monotone:
-        options |= {"monotone_constraints": list(monotone), "monotone_constraints_method": "intermediate"}
     return lgb.train(options, lgb.Dataset(x, y, weight=weight), num_boost_round=rounds)
 
 

@@ -43,7 +43,7 @@ def with_dictionaries(rows: list[tuple[Any, ...]]) -> float:
 
 def run(quick: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both on the same logins, in turns."""
-    events = make_logins(replace(read_world(WORLD), accounts=4000 if quick else 12_000), 1).events
+    events = make_logins(replace(read_world(WORLD), accounts=2000 if quick else 12_000), 1).events
     tables = [events.slice(at, BATCH) for at in range(0, events.num_rows, BATCH)]
     names = ["account", *(column for column, _, _ in LEVELS)]
     rows = list(zip(*(events[name].to_pylist() for name in names), strict=True))

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.takeover_inside import AFTER, read_inside
 from benchmarks.takeover_models import fit, raw
-from benchmarks.takeover_recall import VARIED, WORLD, direction, inputs, joined, rules
+from benchmarks.takeover_recall import OTHER, VARIED, WORLD, inputs, joined, rules
 from shoal.simulate import Scenario, read_scenario, simulate
 
 
@@ -46,23 +46,19 @@ def test_rows_labels_and_windows_are_those_of_the_events(scenario: Scenario) -> 
     assert {len(column) for column in (found.at_login | found.after).values()} == {len(wanted)}
 
 
-def test_models_never_see_the_truth_and_know_directions(scenario: Scenario) -> None:
+def test_models_never_see_the_truth(scenario: Scenario) -> None:
     world = joined([read_inside(scenario, 3), read_inside(scenario, 4)])
     x, names = inputs(world, "post")
     assert not {"attack", "event", "account"} & set(names)
     left_out = set(inputs(world, "score")[1]) - set(inputs(world, "no_device")[1])
     assert left_out == {"device", "device_seen", "device_accounts"}
-    assert [direction(name) for name in ("asn", "asn_seen", "speed_kmh", "logins")] == [1, -1, 1, 0]
     labels = (world.attack != "").astype(np.int64)
     x, names = inputs(world, "score")
-    model = fit(x, labels, rounds=20, leaves=7, monotone=[direction(name) for name in names])
-    worse = x.copy()
-    for column, name in enumerate(names):
-        worse[:, column] += direction(name)
-    assert (raw(model, worse) >= raw(model, x) - 1e-9).all()
+    found = raw(fit(x, labels, rounds=20, leaves=7), x)
+    assert found[labels == 1].mean() > found[labels == 0].mean() + 1
     assert rules(world)[labels == 1].mean() > rules(world)[labels == 0].mean() + 1
 
 
 def test_the_scenarios_are_of_takeovers_alone() -> None:
-    for path in (WORLD, VARIED):
+    for path in (WORLD, VARIED, OTHER):
         assert {one.kind for one in read_scenario(path).adversaries} == {"account_takeover"}
