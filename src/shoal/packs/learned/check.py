@@ -29,7 +29,7 @@ def resolve_signals(
     scope = Scope(columns, lists)
     kinds: dict[str, Kind] = {}
     for one in signals:
-        settings = KINDS[one.kind].settings
+        settings, noted = KINDS[one.kind].settings, len(problems)
         for name, setting in settings.items():
             value = one.settings[name]
             if setting.kind == "condition":
@@ -39,6 +39,8 @@ def resolve_signals(
         missing = KINDS[one.kind].reads(one.settings) - set(columns)
         given = {name for value in one.settings.values() if isinstance(value, tuple) for name in value}
         _known("signal.unknown_column", sorted(missing - given), columns, one.origin, problems)
+        if len(problems) == noted:
+            problems.extend(KINDS[one.kind].problems(one, columns))
         kinds |= {name: output.kind for name, output in signal_columns(one).items()}
     return kinds
 
