@@ -15,6 +15,7 @@ from shoal.cli import (
     journal,
     learn,
     pack,
+    rates,
     replay,
     run,
     scenario,
@@ -50,6 +51,7 @@ app.command("replay")(replay.replay)
 app.command("explain")(explain.explain)
 app.command("backtest")(backtest.backtest)
 app.command("cohorts")(cohorts.cohorts)
+app.command("rates")(rates.rates)
 app.command("doctor")(doctor.doctor)
 app.command("warmup")(warmup.warmup)
 app.command("simulate")(simulate.simulate)

@@ -9,7 +9,7 @@ import typer
 
 def rates(
     home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help="The deployment's folder."),
-    by: list[str] = typer.Option([], "--by", help="Columns to drill down by. Default: country, network kind, ASN, client."),
+    by: list[str] = typer.Option([], "--by", help="Drill down by it. Default: country, network_kind, asn, client."),
     alarms_per_month: float = typer.Option(1.0, "--alarms", help="False alarms a month that are accepted, a measure."),
     learn: str = typer.Option("14d", "--learn", help="History before the first alarm."),
     least: int = typer.Option(200, "--least", min=1, help="Values with fewer events are counted together."),
@@ -58,5 +58,7 @@ def _print_json(found: object) -> None:
     from shoal.cli.pack_shown import print_json
 
     assert isinstance(found, dict)
-    measures = {name: [dataclasses.asdict(alarm) | {"text": alarm.text} for alarm in alarms] for name, alarms in found.items()}
+    measures = {
+        name: [dataclasses.asdict(alarm) | {"text": alarm.text} for alarm in alarms] for name, alarms in found.items()
+    }
     print_json({"format": "shoal.rates", "version": 1, "measures": measures})

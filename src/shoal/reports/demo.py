@@ -281,7 +281,7 @@ def _learning(page: DemoPage) -> dict[str, Markup]:
             [Line(score, list(x), list(y)) for score, (x, y) in found.gain.items()],
             title=f"Cumulative gain of {words}",
             xlabel="share of subjects looked at, worst first (logarithmic)",
-            ylabel="abusive subjects among them",
+            ylabel="abusive subjects found",
             says="How many abusive subjects are found among the worst; beside it the best single input and a "
             "logistic regression.",
         )
