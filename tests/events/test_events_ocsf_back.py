@@ -159,6 +159,8 @@ def test_a_run_over_native_lines_and_over_their_ocsf_decides_alike(tmp_path: Pat
     other.write_bytes(write_ocsf(decoded.events))
     found = []
     for name, path in (("native", native), ("ocsf", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "identity.key").write_text("00" * 16 + "\n")  # sketches depend on the key
         deployment = open_deployment(open_home(tmp_path / name, create=True))
         try:
             deployment.publish(find_pack("file_sharing"), history_complete=True)

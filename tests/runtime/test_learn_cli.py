@@ -15,6 +15,7 @@ from learned_parts import Visits, learned_pack
 from typer.testing import CliRunner, Result
 
 from oracles.runtime_stream import write_lines
+from shoal.cli import show
 from shoal.cli.app import app
 from shoal.detectors import signal_kinds
 from shoal.errors import InvalidInput
@@ -30,6 +31,8 @@ DAYS = 20
 def _kind() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(signal_kinds.KINDS, "visits", Visits)  # type: ignore[arg-type]
+        for console in (show.out, show.err):  # made once a process, for the terminal that was there
+            patch.setattr(console, "width", 150)
         yield
 
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+LEAST = 1e-250
+"""No scale lies below, so that no excess over it overflows."""
 BEYOND = 0.9
 """The mean excess over this quantile is the scale of the continuation beyond the largest training score."""
 
@@ -35,7 +37,7 @@ class Tail:
         edge = float(np.quantile(ordered, BEYOND))
         above = ordered[ordered > edge]
         scale = float((above - edge).mean()) if len(above) else 0.0
-        return cls(ordered, scale if scale > 0 else max(float(np.abs(ordered).max()), 1.0))
+        return cls(ordered, max(scale, LEAST) if scale > 0 else max(float(np.abs(ordered).max()), 1.0))
 
     def probability(self, scores: Floats) -> Floats:
         """(1 + training scores at or above) / (n + 1): the conformal p-value; NaN stays NaN.
