@@ -157,6 +157,19 @@ def test_a_damaged_file_is_refused(world: tuple[Path, ...]) -> None:
         publish(folder, {**files, "model.txt": files["model.txt"].replace(b"leaf_value=", b"leaf_value=1 ", 1)})
 
 
+def test_files_beside_the_two_of_a_model_go_nowhere(world: tuple[Path, ...]) -> None:
+    folder, pack, _, _ = world
+    hostile = {**model_files(pack), "../../escaped.txt": b"x"}
+    with pytest.raises(InvalidInput, match="escaped"):
+        publish(folder, hostile)
+    deployment = opened(folder)
+    try:
+        assert deployment.running.models.take_up("guess", hostile, 7)  # why it is not used
+        assert deployment.running.models.in_force == {}
+    finally:
+        deployment.close()
+
+
 def test_another_pack_keeps_the_model_while_its_columns_mean_the_same(tmp_path: Path, world: tuple[Path, ...]) -> None:
     folder, pack, _, two = world
     publish(folder, model_files(pack))
