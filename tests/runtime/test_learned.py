@@ -186,6 +186,23 @@ def test_another_pack_keeps_the_model_while_its_columns_mean_the_same(tmp_path: 
     deployment.close()
 
 
+def test_a_pack_that_replays_history_meets_the_models_that_were_published_in_it(
+    tmp_path: Path, world: tuple[Path, ...]
+) -> None:
+    folder, pack, _, two = world
+    seq = publish(folder, model_files(pack))
+    more = {"account_hour": {"operation": "count", "key": "account", "window": "1h"}}
+    wider = learned_pack(tmp_path / "wider", features=more, rules={"hasty": ("account", "low", "account_hour >= 9")})
+    feed(folder, wider, two, warm_up=True)
+    deployment = opened(folder)
+    try:
+        assert deployment.history.publication(deployment.running.published).body["state"] == "replayed"
+        assert deployment.running.models.in_force["guess"].seq == seq
+    finally:
+        deployment.close()
+    assert replay(open_home(folder, create=False)).count == 0
+
+
 def test_a_training_frame_holds_what_was_served(world: tuple[Path, ...]) -> None:
     folder, pack, _, two = world
     publish(folder, model_files(pack))
