@@ -13,8 +13,9 @@ from types import ModuleType
 from shoal.errors import MissingExtra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "lake": ("duckdb",),
+    "gnn": ("torch", "torch_geometric"),
     "postgres": ("psycopg",),
+    "spark": ("pyspark",),
 }
 """Extra → the modules it brings; `shoal doctor` lists them."""
 

@@ -1,0 +1,7 @@
+"""Coordination: which accounts act as one.
+
+From events to an entity graph (`graph`), from the graph to evidence that two accounts have one hand behind them
+(`coaction`, `templates`, `content`), from pairs to campaigns (`campaigns`, on the algorithms of `structure`), and from
+campaigns and graphs to scores that are learned (`nodes`). Pure: takes tables and arrays, returns arrays and
+dataclasses; knows no journal, clock, pack or disk. `runtime` reads journals for it and publishes what it finds.
+"""
