@@ -1,7 +1,7 @@
 """What a pack is once read: plain data, resolved and checked.
 
 A pack is a folder of YAML that a team edits: `pack.yaml`, `features/*.yaml`, `signals/*.yaml`, `models/*.yaml`,
-`rules/*.yaml`, `policy.yaml`, `lists/`.
+`relations/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
 `load.load_pack` reads one; nothing here touches a disk.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from shoal.coordination.relations import Relation
 from shoal.detectors.models.definition import ModelDefinition
 from shoal.detectors.signal_kinds import signal_columns
 from shoal.detectors.signals import SignalDefinition
@@ -120,6 +121,7 @@ class Pack:
     disabled: tuple[str, ...] = ()  # what it inherits and leaves out: `rules.link.reported`
     signals: tuple[SignalDefinition, ...] = ()
     models: tuple[ModelDefinition, ...] = ()
+    relations: tuple[Relation, ...] = ()
 
     @property
     def event_columns(self) -> dict[str, Kind]:
