@@ -62,11 +62,11 @@ def run(signal: CampaignMembership, rows: list[Row], cut: int | None = None) -> 
         part = rows[at : at + step]
         frame = Frame.of_rows(part, LAYOUT, IDENTITY)
         none = np.zeros(len(part), np.int64)
-        values, valid = np.full((8, len(part)), 7, np.int64), np.full((8, len(part)), 7, np.uint8)
+        values, valid = np.full((8, len(part)), 7, np.int64), np.zeros((8, len(part)), np.uint8)
         stamps = Stamps(none, none, none, none.astype(np.uint8), none.astype(np.uint8))
         signal.update(frame, stamps, values, valid)
         assert (values[7] == 7).all()
-        assert (valid[7] == 7).all()
+        assert (valid[7] == 0).all()
         floats = values.view(np.float64)
         for i in range(len(part)):
             read = [floats[j, i] if name not in ("number", "size", "touched") else int(values[j, i])

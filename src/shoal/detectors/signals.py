@@ -88,6 +88,8 @@ class Signal(ABC):
     version: ClassVar[int] = 1
     """Raised when the same settings and events give other values or another state."""
     settings: ClassVar[Mapping[str, Setting]]
+    takes_tables: ClassVar[bool] = False
+    """Whether it takes up arrays that a record of the journal publishes (`take_up`)."""
 
     def __init__(
         self, definition: SignalDefinition, layout: Layout, identity: Identity, lists: Mapping[str, ListLike]

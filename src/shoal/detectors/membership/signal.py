@@ -128,10 +128,11 @@ class CampaignMembership(Signal):
     def update(self, frame: Frame, stamps: Stamps, values: Values, valid: Valid) -> None:  # noqa: ARG002
         """See `Signal.update`."""
         n, tables = frame.size, self._tables
+        values[:7, :n][valid[:7, :n] == 0] = 0
+        if not tables or not n:
+            return  # the columns are null, or what the test of a rule states
         valid[:7, :n] = 0
         values[:7, :n] = 0
-        if not tables or not n:
-            return
         member, touched, strength = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
         look_up(
             frame.values, frame.valid, n, self._account, self._rows, tables["accounts"], tables["account_campaign"],
