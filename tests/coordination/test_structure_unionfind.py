@@ -134,8 +134,8 @@ SNAPSHOTS = [
     ({"touched": np.array([3], np.int32)}, "smallest members"),
     ({"touched": np.array([[0]], np.int32)}, "int32"),
     ({"format": np.array([2])}, "format 1"),
-    ({"format": None}, "lacks 'format'"),
-    ({"labels": None}, "lacks 'labels'"),
+    ({"format": None}, "lacks format"),
+    ({"labels": None}, "lacks labels"),
 ]
 
 

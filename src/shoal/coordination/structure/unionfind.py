@@ -123,14 +123,15 @@ class Components:
 
     def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take over a snapshot; raises `Corrupt` where it is none."""
-        try:
-            form, labels, touched = arrays["format"], arrays["labels"], arrays["touched"]
-        except KeyError as error:
-            raise Corrupt(f"components: the snapshot lacks {error}") from None
+        lacking = sorted({"format", "labels", "touched"} - set(arrays))
+        if lacking:
+            raise Corrupt(f"components: the snapshot lacks {', '.join(lacking)}")
+        form = arrays["format"]
         if form.shape != (1,) or form.dtype.kind != "i" or int(form[0]) != FORMAT:
             raise Corrupt(f"components: the snapshot is not of format {FORMAT}")
-        if any(one.dtype != np.dtype(np.int32) or one.ndim != 1 for one in (labels, touched)):
+        if any(arrays[name].dtype != np.dtype(np.int32) or arrays[name].ndim != 1 for name in ("labels", "touched")):
             raise Corrupt("components: labels and touched are not int32 in one row")
+        labels, touched = arrays["labels"].astype(np.int64), arrays["touched"].astype(np.int64)
         n, order = len(labels), np.arange(len(labels))
         sound = bool(((labels >= 0) & (labels <= order)).all()) and bool((labels[labels] == labels).all())
         inside = bool(((touched >= 0) & (touched < n)).all())
