@@ -77,11 +77,11 @@ def _without(every: Ints, times: Ints) -> Ints:
 def _between(others: Ints, times: Ints) -> Floats:
     """How far a time stands on the way from one sign-up of the others to the next, in [0, 1)."""
     if len(others) < 2:
-        return (times - times[0]) / max(float(times[-1] - times[0]), 1.0)
+        return np.asarray((times - times[0]) / max(float(times[-1] - times[0]), 1.0))
     at = np.searchsorted(others, times, "left")
     low = others[np.clip(at - 1, 0, len(others) - 1)]
     high = others[np.clip(at, 0, len(others) - 1)]
-    return np.where(high > low, (times - low) / np.maximum(high - low, 1), 0.0)
+    return np.asarray(np.where(high > low, (times - low) / np.maximum(high - low, 1), 0.0))
 
 
 def _evenness(clock: Floats) -> float:

@@ -61,7 +61,7 @@ def grow(signups: SignUps, seed: Ints, context: Ints, least: int) -> Mixture:
             mine = rows[better]
             odds[mine], parts[mine] = of[better], said[better]
             new[mine] = np.where(of[better] > 0, one, -1)
-        new = _dense(_merged(new, claims, odds), least)
+        new = _dense(_merged(new, claims), least)
         if np.array_equal(new, group):
             break
         group = new
@@ -110,7 +110,7 @@ def _judge(
     return rows, prior + parts.sum(axis=1), parts
 
 
-def _merged(group: Ints, claims: list[tuple[Ints, Floats]], odds: Floats) -> Ints:
+def _merged(group: Ints, claims: list[tuple[Ints, Floats]]) -> Ints:
     """Templates whose sign-ups are mostly as likely under another become that one."""
     to = np.arange(len(claims))
     size = np.bincount(group[group >= 0], minlength=len(claims))

@@ -33,7 +33,8 @@ class Settings:
     def __post_init__(self) -> None:
         bounds = {
             "neighbours": (1, 256), "chunk": (8, 65_536), "prior": (1e-9, 0.5), "strength": (0.1, 1e4),
-            "around_s": (0, 10**9), "rounds": (1, 1_000), "belief": (0.0, 1.0), "least": (2, 10**6), "score": (0.0, 1.0),
+            "around_s": (0, 10**9), "rounds": (1, 1_000), "belief": (0.0, 1.0),
+            "least": (2, 10**6), "score": (0.0, 1.0),
         }  # fmt: skip
         problems = []
         for field in fields(self):

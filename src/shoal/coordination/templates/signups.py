@@ -125,11 +125,11 @@ def make_signups(account: Ints, time: Ints, values: Mapping[str, Sequence[str | 
     if problems:
         raise InvalidInput(problems)
     order = np.lexsort((account, time))
-    columns = {}
+    columns: dict[str, Column] = {}
     for name, texts in values.items():
-        column = _column(BY_NAME[name], pa.array(texts, pa.string()).take(pa.array(order)), identity)
-        if column.size:
-            columns[name] = column
+        made = _column(BY_NAME[name], pa.array(texts, pa.string()).take(pa.array(order)), identity)
+        if made.size:
+            columns[name] = made
     return SignUps(np.asarray(account, np.int64)[order], np.asarray(time, np.int64)[order], columns)
 
 

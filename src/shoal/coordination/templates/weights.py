@@ -83,7 +83,8 @@ def weigh(signups: SignUps, left: Ints, right: Ints, by: Ints, settings: Setting
         llr[:, at] = _spoken(family, weights[at])
     total = llr.sum(axis=1)
     done = 0
-    for done in range(1, settings.rounds + 1):
+    while done < settings.rounds:
+        done += 1
         before = total
         for at, family in enumerate(families):
             if not len(family.start):
