@@ -1,8 +1,8 @@
 """The signal kind `campaign`: what a published set of campaigns says of an event. Hot path.
 
-Owns the tables that the last record took up, and learns nothing from events: between two records its columns are a
-pure function of the event. Before a record was taken up, all columns are null. What a record must hold is said at
-`TABLES`; who makes one (`coordination.campaigns`) does not know this module, nor this module it.
+Has no state beside the published tables, and learns nothing from events: between two records its columns are a pure
+function of the event. Before one was taken up, all columns are null. What tables must hold is said at `TABLES`; who
+makes them (`coordination.campaigns`, through `runtime`) does not know this module, nor this module it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ TABLES: Mapping[str, str] = {
     "account_campaign": "i",  # [members] place in `number`
     "account_belief": "f",  # [members] in [0, 1]
     "account_hub_share": "f",  # [members] in [0, 1]
-    "columns": "U",  # [k] names of columns that hold entities
-    "entity_column": "i",  # [entities] place in `columns`, ascending
+    "entity_column": "i",  # [entities] place in the setting `entities`, ascending
     "entities": "i",  # [entities] keyed ids, ascending within a column
     "entity_campaign": "i",  # [entities] place in `number`
     "entity_weight": "f",  # [entities] in [0, 1]
@@ -39,6 +38,11 @@ TABLES: Mapping[str, str] = {
     "size": "i",  # [campaigns] members
 }
 """The arrays of a record by name, with the kind of their dtype."""
+_TOGETHER = (
+    ("accounts", "account_campaign", "account_belief", "account_hub_share"),
+    ("entity_column", "entities", "entity_campaign", "entity_weight"),
+    ("number", "score", "size"),
+)
 
 
 class CampaignMembership(Signal):
@@ -70,10 +74,9 @@ class CampaignMembership(Signal):
         if problems:
             raise InvalidInput(problems)
         self._account = layout.index[_names(definition.settings, "account")[0]]
-        self._entities = _names(definition.settings, "entities")
+        self._rows = np.array([layout.index[name] for name in _names(definition.settings, "entities")], np.int64)
+        self._starts = np.zeros(len(self._rows) + 1, np.int64)
         self._tables: dict[str, npt.NDArray[np.generic]] = {}
-        self._rows = np.zeros(0, np.int64)
-        self._starts = np.zeros(1, np.int64)
 
     @classmethod
     def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:  # noqa: ARG003
@@ -108,22 +111,19 @@ class CampaignMembership(Signal):
                     found.append(Problem("signal.column_kind", message, definition.origin.at(key), "text"))
         return found
 
-    def take_up(self, arrays: Arrays, seq: int) -> str:  # noqa: ARG002 - the record's place changes nothing
-        """Put published campaigns in force; empty arrays withdraw them. Returns "" or why they are not used."""
-        if not arrays:
-            self._tables = {}
-            return ""
-        try:
-            self._take(_checked(arrays))
-        except Corrupt as error:
-            return str(error)
-        return ""
+    def table_problems(self, arrays: Arrays) -> list[Problem]:
+        """See `Signal.table_problems`."""
+        return _problems(arrays, len(self._rows))
 
-    def _take(self, tables: dict[str, npt.NDArray[np.generic]]) -> None:
-        self._tables = tables
-        names = [str(name) for name in tables["columns"]]
-        self._rows = np.array([self.layout.index[name] if name in self._entities else -1 for name in names], np.int64)
-        self._starts = np.searchsorted(tables["entity_column"], np.arange(len(names) + 1)).astype(np.int64)
+    def use_tables(self, arrays: Arrays, seq: int) -> None:  # noqa: ARG002 - the record's place changes nothing
+        """See `Signal.use_tables`."""
+        wanted = {"i": np.int64, "f": np.float64}
+        self._tables = {
+            name: np.ascontiguousarray(arrays[name], wanted[kind]) for name, kind in TABLES.items() if arrays
+        }
+        if arrays:
+            places = np.arange(len(self._rows) + 1)
+            self._starts = np.searchsorted(self._tables["entity_column"], places).astype(np.int64)
 
     def update(self, frame: Frame, stamps: Stamps, values: Values, valid: Valid) -> None:  # noqa: ARG002
         """See `Signal.update`."""
@@ -158,15 +158,13 @@ class CampaignMembership(Signal):
             values[6, near], valid[6, near] = _bits(strength[near]), 1
 
     def snapshot(self) -> Arrays:
-        """The tables as they were published; nothing where none are in force."""
-        return dict(self._tables)
+        """Nothing: the stage keeps the tables."""
+        return {}
 
     def restore(self, arrays: Arrays) -> None:
         """See `Signal.restore`."""
         if arrays:
-            self._take(_checked(arrays))
-        else:
-            self._tables = {}
+            raise Corrupt(f"a signal of kind {self.kind} has no state: {', '.join(sorted(arrays))}")
 
     def warm(self) -> None:
         """Compile the kernel on one row."""
@@ -186,34 +184,36 @@ def _bits(floats: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(floats, np.float64).view(np.int64)
 
 
-def _checked(arrays: Arrays) -> dict[str, npt.NDArray[np.generic]]:
-    """The tables as the kernel wants them; raises `Corrupt` for what is none."""
-    tables: dict[str, npt.NDArray[np.generic]] = {}
-    for name, kind in TABLES.items():
-        if name not in arrays or arrays[name].ndim != 1 or arrays[name].dtype.kind != kind:
-            raise Corrupt(f"campaigns: no column {name} of kind {kind}")
-        wanted = {"i": np.int64, "f": np.float64}.get(kind)
-        tables[name] = arrays[name] if wanted is None else np.ascontiguousarray(arrays[name], wanted)
-    for names in (
-        ("accounts", "account_campaign", "account_belief", "account_hub_share"),
-        ("entity_column", "entities", "entity_campaign", "entity_weight"),
-        ("number", "score", "size"),
-    ):
-        if len({len(tables[name]) for name in names}) != 1:
-            raise Corrupt(f"campaigns: columns of unequal lengths: {', '.join(names)}")
-    for name, below in (("account_campaign", "number"), ("entity_campaign", "number"), ("entity_column", "columns")):
-        codes, count = np.asarray(tables[name], np.int64), len(tables[below])
-        if len(codes) and not (codes.min() >= 0 and codes.max() < count):
-            raise Corrupt(f"campaigns: {name} names a place outside {below}")
+def _problems(arrays: Arrays, columns: int) -> list[Problem]:
+    """What is wrong with tables, all of it as far as it can be told."""
+    found = [
+        Problem("campaign.table", f"no column {name} of kind {kind}")
+        for name, kind in TABLES.items()
+        if name not in arrays or arrays[name].ndim != 1 or arrays[name].dtype.kind != kind
+    ]
+    found += [
+        Problem("campaign.table", f"columns of unequal lengths: {', '.join(names)}")
+        for names in _TOGETHER
+        if not found and len({len(arrays[name]) for name in names}) != 1
+    ]
+    if found:
+        return found
+    campaigns = len(arrays["number"])
+    for name, below in (("account_campaign", campaigns), ("entity_campaign", campaigns), ("entity_column", columns)):
+        codes = np.asarray(arrays[name], np.int64)
+        if len(codes) and not (codes.min() >= 0 and codes.max() < below):
+            found.append(
+                Problem("campaign.table", f"{name} names a place that there is not", allowed=f"0 to {below - 1}")
+            )
     for name in ("account_belief", "account_hub_share", "entity_weight", "score"):
-        values = np.asarray(tables[name], np.float64)
+        values = np.asarray(arrays[name], np.float64)
         if not ((values >= 0) & (values <= 1)).all():
-            raise Corrupt(f"campaigns: {name} outside 0 to 1")
-    accounts = np.asarray(tables["accounts"], np.int64)
-    column, entities = np.asarray(tables["entity_column"], np.int64), np.asarray(tables["entities"], np.int64)
-    step = np.diff(column)
+            found.append(Problem("campaign.table", f"{name} outside its range", allowed="0 to 1"))
+    accounts = np.asarray(arrays["accounts"], np.int64)
     if (accounts[1:] <= accounts[:-1]).any():
-        raise Corrupt("campaigns: accounts are not ascending")
+        found.append(Problem("campaign.table", "accounts are not ascending"))
+    column, entities = np.asarray(arrays["entity_column"], np.int64), np.asarray(arrays["entities"], np.int64)
+    step = np.diff(column)
     if (step < 0).any() or ((step == 0) & (entities[1:] <= entities[:-1])).any():
-        raise Corrupt("campaigns: entities are not ascending")
-    return tables
+        found.append(Problem("campaign.table", "entities are not ascending"))
+    return found
