@@ -18,7 +18,7 @@ from shoal.packs.inherit.merging import Inherited, definitions_of, lay_over
 from shoal.packs.inherit.references import read_reference
 from shoal.packs.learned.check import resolve_models, resolve_signals
 from shoal.packs.learned.read import make_model, make_signal
-from shoal.packs.pack import Pack, PackSettings, RuleTest, Source
+from shoal.packs.pack import Pack, PackSettings, RuleTest, Source, stated_kinds
 from shoal.packs.relations.read import make_relation, resolve_relations
 from shoal.packs.resolve import pack_hash, resolve_features, resolve_rules
 from shoal.packs.sections import make_allow, make_attribute, make_feature, make_rule, make_threat, read_list
@@ -150,7 +150,7 @@ class _Loading:
         resolve_rules(rules, columns, computed, frozenset(lists), problems)
         problems.extend(policy_problems(policy, rules, columns, lists))
         tests: list[RuleTest] = []
-        stated = {name: kind for model in models for name, kind in model.columns.items()}
+        stated = stated_kinds(signals, models)
         for name, one in definitions_of(merged, "rules"):
             tests += read_tests(name, one, columns | stated)
         return Pack(

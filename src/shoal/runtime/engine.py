@@ -45,7 +45,11 @@ from shoal.storage.frames import Group
 
 MODELS = "models"
 """The kind of the record that publishes a fitted detector: its name and its files (none: it is withdrawn)."""
-SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 3
+TABLES = "tables"
+"""The kind of the record that publishes arrays for a signal (`detectors.signal_tables`; none: they are withdrawn)."""
+SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 4
+_READ = (3, SNAPSHOT_VERSION)
+"""Versions that are read; 3 knew no published tables."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +164,15 @@ class Engine:
         return outcome
 
     def install(self, group: Group) -> list[str]:
-        """Put the models in force that the records of a group publish; returns which are not used and why."""
+        """Put in force what the records of a group publish, models and tables of signals; returns which are not used,
+        and why."""
         notes = []
         for frame in group.controls:
             if frame.kind == MODELS:
                 note = self.models.take_up(str(frame.body["name"]), frame.body["files"], frame.seq)
                 notes += [note] if note else []
+            elif frame.kind == TABLES:
+                notes += self.signals.take_up(frame.body, frame.seq)
         return notes
 
     @property
@@ -212,6 +219,7 @@ class Engine:
             "pack": self.pack.hash,
             "history_complete": self.history_complete,
             "models": self.models.write(folder / "models"),
+            "tables": {name: found.seq for name, found in self.signals.tables.items()},
         }
         with (folder / "engine.json").open("w", encoding="utf-8") as stream:
             json.dump(mark, stream)
@@ -244,7 +252,7 @@ class Engine:
 
     def _take(self, folder: Path, mark: Mapping[str, Any], *, new_partial: bool) -> int:
         self.features.restore(folder / "features", new_partial=new_partial)
-        self.signals.restore(folder / "signals", new_empty=new_partial)
+        self.signals.restore(folder / "signals", mark.get("tables"), new_empty=new_partial)
         self.models.read(folder / "models", mark["models"])
         now = self.features.now
         for part in self.features.parts:
@@ -265,7 +273,7 @@ def read_mark(folder: Path) -> dict[str, Any]:
         told = (mark["format"], mark["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(f"{folder}: no snapshot of an engine: {error}") from error
-    if told != (SNAPSHOT_FORMAT, SNAPSHOT_VERSION):
+    if told[0] != SNAPSHOT_FORMAT or told[1] not in _READ:
         raise Unsupported(f"{folder}: {told[0]} version {told[1]}")
     return dict(mark)
 
