@@ -22,9 +22,7 @@ def plain_pairs(rows, windows, cap, least):
             for account, time in actions:
                 cells[time // window].add(account)
             sizes = {cell: len(who) for cell, who in cells.items() if len(who) <= cap}
-            company = {
-                cell: 2 * n - 2 + sizes.get(cell - 1, 0) + sizes.get(cell + 1, 0) for cell, n in sizes.items()
-            }
+            company = {cell: 2 * n - 2 + sizes.get(cell - 1, 0) + sizes.get(cell + 1, 0) for cell, n in sizes.items()}
             for a, x in actions:
                 for b, y in actions:
                     here, there = x // window, y // window
@@ -83,7 +81,9 @@ def plain_tail(count, mean):
 def plain_q(p, tested):
     """Benjamini and Hochberg by the definition: the least rate at which each would be taken."""
     ranked = sorted(p) + [1.0] * (tested - len(p))
-    rates = [min(1.0, min(value * tested / (i + 1) for i, value in enumerate(ranked) if i >= at)) for at in range(len(p))]
+    rates = [
+        min(1.0, min(value * tested / (i + 1) for i, value in enumerate(ranked) if i >= at)) for at in range(len(p))
+    ]
     return [rates[sorted(p).index(one)] for one in p]
 
 

@@ -42,7 +42,9 @@ class Actions:
 
 def actions(account: Ints, object_: Ints, time: Ints) -> pa.Table:
     """The table of three arrays of equal length, int64."""
-    return pa.table({name: np.asarray(one, np.int64) for name, one in zip(COLUMNS, (account, object_, time), strict=True)})
+    return pa.table(
+        {name: np.asarray(one, np.int64) for name, one in zip(COLUMNS, (account, object_, time), strict=True)}
+    )
 
 
 def actions_of(graph: EntityGraph, relations: Iterable[str] | None = None) -> pa.Table:
@@ -78,7 +80,9 @@ def actions_of(graph: EntityGraph, relations: Iterable[str] | None = None) -> pa
 def checked(events: pa.Table) -> Actions:
     """The table as arrays; raises `InvalidInput` with all that is wrong with it."""
     if not isinstance(events, pa.Table):
-        raise InvalidInput(Problem("coaction.table", f"not an Arrow table: {type(events).__name__}", allowed="pyarrow.Table"))
+        raise InvalidInput(
+            Problem("coaction.table", f"not an Arrow table: {type(events).__name__}", allowed="pyarrow.Table")
+        )
     problems: list[Problem] = []
     found: dict[str, Ints] = {}
     for name in COLUMNS:

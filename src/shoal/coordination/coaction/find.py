@@ -79,9 +79,7 @@ class CoAction:
         return PairEvidence("coaction", self.left[at], self.right[at], self.llr[at], self.shared[at, -1])
 
 
-def coaction(
-    events: pa.Table, settings: CoActionSettings | None = None, engine: Engine | None = None
-) -> CoAction:
+def coaction(events: pa.Table, settings: CoActionSettings | None = None, engine: Engine | None = None) -> CoAction:
     """Pairs that co-act in a table of actions (`account`, `object`, `time` µs; int64).
 
     `engine`: DuckDB in this process where none is given (and closed again). Raises `InvalidInput` for a table that
@@ -201,7 +199,9 @@ def _near(engine: Engine, settings: CoActionSettings, every: int) -> Floats:
         engine.forget(f"sampled{level}")
         for window in range(levels):
             met = counts.column(f"near{window}")[0].as_py()
-            out[level, window] = (met + 1) / (room / 4 + 1)  # each meeting is in the company of two; company2 is doubled
+            out[level, window] = (met + 1) / (
+                room / 4 + 1
+            )  # each meeting is in the company of two; company2 is doubled
     return np.minimum(out, 2.0)
 
 
@@ -228,7 +228,9 @@ def _judged(
     logs = np.column_stack([pairs.column(f"logs{i}").to_numpy() for i in range(levels)]) / texts.UNIT
     chance = expected(a, b, settings.inflated)
     p, tested = p_values(shared, chance), len(known) * (len(known) - 1) // 2
-    members = pa.table({"account": rows.ids[known], "share": share, **{f"company{i}": company[:, i] for i in range(levels)}})
+    members = pa.table(
+        {"account": rows.ids[known], "share": share, **{f"company{i}": company[:, i] for i in range(levels)}}
+    )
     return CoAction(
         settings, rows.ids[ends[0]], rows.ids[ends[1]], shared, chance, pairs.column("weight").to_numpy() / texts.UNIT,
         shared[:, -1] / (own[0] + own[1] - shared[:, -1]), p, q_values(p, tested),

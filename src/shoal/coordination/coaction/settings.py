@@ -7,6 +7,7 @@ before anything runs. Nothing is computed here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from shoal.errors import InvalidInput, Problem, Where
@@ -59,7 +60,7 @@ class CoActionSettings:
         if any(not 1 <= length <= LONGEST_S for length in lengths):
             return [_wrong("coaction.windows", f"windows {lengths}", where, f"1 to {LONGEST_S} seconds")]
         found = []
-        for shorter, longer in zip(lengths, lengths[1:], strict=False):
+        for shorter, longer in pairwise(lengths):
             if longer <= shorter or longer % shorter:
                 hint = "cells of the shorter must fill those of the longer"
                 told = f"{longer} s after {shorter} s"

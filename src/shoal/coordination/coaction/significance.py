@@ -13,7 +13,9 @@ met was tested, too: it has p = 1.
 The likelihood ratio stands the same null against "one hand: any share of a's objects is as likely as any other"
 (a uniform prior, integrated: a Bayes factor without a parameter to fit), and counts a rare place for more than a busy
 one: under chance a meets b in a place in proportion to its company. Windows are mixed with equal weights, and the
-lesser of the two sides counts. So its mean of exp over pairs of strangers is at most 1.
+lesser of the two sides counts. Strangers may also meet less often than λ (it is an upper estimate where places are few
+and visited again and again), so meeting too seldom is never evidence. Where accounts have many places and meet in few,
+exp of the ratio has a mean of at most 1 over strangers; compare it with ln of the pairs tested, not with 0.
 Related: noise-corrected backbones (Coscia & Neffke, ICDE 2017), SynchroTrap (Cao et al., CCS 2014), Adamic & Adar
 (2003) for the weight by rarity. Pure arrays; knows no SQL.
 """
@@ -48,14 +50,14 @@ class Side:
 def expected(a: Side, b: Side, inflation: Sequence[float]) -> Floats:
     """Objects that chance makes them share, float64 [pairs, windows]: the larger of the two sides."""
     larger = np.maximum(a.company * b.share[:, None], b.company * a.share[:, None])
-    return np.maximum(larger * np.asarray(inflation), LEAST_EXPECTED)
+    return np.asarray(np.maximum(larger * np.asarray(inflation), LEAST_EXPECTED))
 
 
 def p_values(shared: Ints, chance: Floats) -> Floats:
     """P(at least so many shared objects by chance), float64 [pairs]: the least over windows, times their number."""
     tails = poisson.sf(shared - 1, chance)
     tails = np.where(shared > 0, tails, 1.0)
-    return np.minimum(1.0, tails.min(axis=1, initial=1.0) * shared.shape[1])
+    return np.asarray(np.minimum(1.0, tails.min(axis=1, initial=1.0) * shared.shape[1]))
 
 
 def q_values(p: Floats, tested: int) -> Floats:
@@ -81,14 +83,14 @@ def log_ratio(shared: Ints, logs: Floats, a: Side, b: Side, inflation: Sequence[
     factor = np.asarray(inflation)
     sides = [_one_side(shared, logs, one, other, factor) for one, other in ((a, b), (b, a))]
     mixed = [logsumexp(side, axis=1) - np.log(shared.shape[1]) if len(side) else np.zeros(0) for side in sides]
-    return np.minimum(*mixed)
+    return np.asarray(np.minimum(*mixed))
 
 
 def _one_side(shared: Ints, logs: Floats, one: Side, other: Side, factor: Floats) -> Floats:
     """Given the places of `one`: how much better one hand explains which of them `other` shares, by window."""
     trials = np.maximum(one.objects[:, None], shared).astype(np.float64)
     chance = np.maximum(one.company * other.share[:, None] * factor, LEAST_EXPECTED)
-    each = np.clip(chance / trials, 1e-300, 0.5)
+    each = np.clip(np.minimum(chance, shared) / trials, 1e-300, 0.5)
     missed = trials - shared
     count = betaln(shared + 1, missed + 1) - shared * np.log(each) - missed * np.log1p(-each)
     usual = np.log(np.maximum(one.room / np.maximum(one.objects, 1), 1e-300))
@@ -104,7 +106,7 @@ def pairs_by_chance(company: Floats, share: Floats, least: int, bins: int = 40) 
         return 0.0
     at = [_binned(column, bins) for column in (company, share)]
     key = at[0] * (bins + 1) + at[1]
-    groups, place, count = np.unique(key, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(key, return_inverse=True, return_counts=True)
     mean_company = np.bincount(place, company) / count
     mean_share = np.bincount(place, share) / count
     one = np.outer(mean_company, mean_share)
