@@ -40,6 +40,7 @@ class JobSettings:
     recent_us: int = 30 * DAY_US
     anew: bool = False
     campaigns: CampaignSettings = field(default_factory=CampaignSettings)
+    coaction: coaction.CoActionSettings = field(default_factory=lambda: coaction.CoActionSettings(cap=300))
 
 
 @dataclass
@@ -93,7 +94,7 @@ def look(
     with watch.at("reading the journal"):
         found = gather(home, journal, pack, recent_us=settings.recent_us, anew=settings.anew, moved=moved)
         told = newest(home, journal)
-    graph, pairs, describe = _evidence(home, found, watch)
+    graph, pairs, describe = _evidence(home, found, settings, watch)
     with watch.at("forming campaigns"):
         campaigns, touched = _campaigns(graph, pairs, found, told, settings, describe)
         carried = carry(told.campaigns if told else (), campaigns)
@@ -114,7 +115,7 @@ def run(
 
 
 def _evidence(
-    home: Home, found: Gathered, watch: _Watch
+    home: Home, found: Gathered, settings: JobSettings, watch: _Watch
 ) -> tuple[EntityGraph, list[PairEvidence], Callable[[npt.NDArray[np.int64]], Sequence[str]]]:
     """The graph with its derived relations, what speaks for pairs, and what tells a group's sign-ups in words."""
     graph = found.graph
@@ -127,7 +128,7 @@ def _evidence(
         made = templates.find(signups)
         pairs += made.evidence(graph)
     with watch.at("looking for joint actions"):
-        pairs.append(coaction.coaction(coaction.actions_of(graph)).evidence())
+        pairs.append(coaction.coaction(coaction.actions_of(graph), settings.coaction).evidence())
     return graph, pairs, lambda accounts: _words(made, accounts)
 
 
