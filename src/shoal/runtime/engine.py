@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoal.detectors.models.definition import Input
 from shoal.detectors.models.serving import Serving
 from shoal.detectors.signal_kinds import KINDS
 from shoal.detectors.signal_stage import SignalStage
@@ -173,7 +174,22 @@ class Engine:
                 notes += [note] if note else []
             elif frame.kind == TABLES:
                 notes += self.signals.take_up(frame.body, frame.seq)
+                notes += self._offer()
         return notes
+
+    def fix_measures(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Hold all rows under the last of these published tables that are a measure (seq and body, in order), whatever
+        the journal says where: for training, whose rows must mean one thing."""
+        self.signals.fix(records)
+        self._offer()
+
+    @property
+    def offered(self) -> dict[str, Input]:
+        """The inputs that fitted detectors may read, with the hash of what they mean now."""
+        return offered_inputs(self.pack, self.signals.measures)
+
+    def _offer(self) -> list[str]:
+        return self.models.offer(self.offered) if self.pack.models else []
 
     @property
     def revised(self) -> Revised | None:
@@ -253,6 +269,7 @@ class Engine:
     def _take(self, folder: Path, mark: Mapping[str, Any], *, new_partial: bool) -> int:
         self.features.restore(folder / "features", new_partial=new_partial)
         self.signals.restore(folder / "signals", mark.get("tables"), new_empty=new_partial)
+        self._offer()
         self.models.read(folder / "models", mark["models"])
         now = self.features.now
         for part in self.features.parts:

@@ -12,10 +12,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types, uint64
 
+from shoal.features.kernel.access_kernel import prefetch
+
 KEY, FIRST, LAST, COUNT, MADE = range(5)
 """Columns of an edge's row. KEY is account code x 2^32 + entity code; MADE the place of its first row in the
 journal."""
 UNKNOWN = -1
+BLOCK = 64
 
 _I = types.int64
 _SLOTS = types.int32[::1]
@@ -155,35 +158,62 @@ def enter_accounts(slots, ids, created, used, seed, values, valid, subjects, wan
     return used
 
 
+@njit(inline="always")
+def _collect(ids, held, row, size, slots, seed, block, places):
+    """Up to `BLOCK` rows that are edges, from `row` on: their numbers and first slots; the next row and how many."""
+    mask, base, found = len(slots) - 1, slots.ctypes.data, 0
+    while row < size and found < len(block):
+        if held[row] == 1:
+            block[found], places[found] = row, _first(ids[row], seed, mask)
+            prefetch(base + 4 * places[found])
+            found += 1
+        row += 1
+    return row, found
+
+
+@njit(inline="always")
+def _note(rows, at, time):
+    rows[at, FIRST] = min(rows[at, FIRST], time)
+    rows[at, LAST] = max(rows[at, LAST], time)
+    rows[at, COUNT] += 1
+
+
 @njit(types.UniTuple(_I, 2)(_SLOTS, _OUT, _I, _SLOTS, _ROWS, _I, _I, _IN, _IN, _MASK, _IN, _IN, _I, _MASK,
                             types.uint8[::1]), cache=True, nogil=True)  # fmt: skip
 def enter_edges(entity_slots, entity_ids, entities, slots, rows, used, seed, codes, ids, held, times, places, size,
                 kind, kinds):  # fmt: skip
     """Note the edges of `size` rows; gives how many entities and edges there are now.
 
-    `kind` uint8 [n]: what kind of network the row names (0: none; empty: it never does), kept in `kinds` by entity."""
-    mask = len(slots) - 1
-    for row in range(size):
-        if held[row] != 1:
-            continue
-        entity, entities = _enter(entity_slots, entity_ids, entities, ids[row], seed)
-        if len(kind) and kind[row]:
-            kinds[entity] = kind[row]
-        key = (codes[row] << 32) | entity
-        place = _first(key, seed, mask)
-        while slots[place] >= 0 and rows[slots[place], KEY] != key:
-            place = (place + 1) & mask
-        time = times[row]
-        if slots[place] < 0:
+    `kind` uint8 [n]: what kind of network the row names (0: none; empty: it never does), kept in `kinds` by entity.
+    Rows are taken a block at a time, so that memory is asked for before it is needed: tables of millions of edges lie
+    outside the processor's cache."""
+    mask, base, rows_base = len(slots) - 1, slots.ctypes.data, rows.ctypes.data
+    block, starts, keys = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    at_row = 0
+    while at_row < size:
+        at_row, found = _collect(ids, held, at_row, size, entity_slots, seed, block, starts)
+        for k in range(found):
+            row = block[k]
+            entity, entities = _enter(entity_slots, entity_ids, entities, ids[row], seed)
+            if len(kind) and kind[row]:
+                kinds[entity] = kind[row]
+            keys[k] = (codes[row] << 32) | entity
+            starts[k] = _first(keys[k], seed, mask)
+            prefetch(base + 4 * starts[k])
+        for k in range(found):
+            if slots[starts[k]] >= 0:
+                prefetch(rows_base + 40 * slots[starts[k]])
+        for k in range(found):
+            place, row = starts[k], block[k]
+            while slots[place] >= 0 and rows[slots[place], KEY] != keys[k]:
+                place = (place + 1) & mask
+            if slots[place] >= 0:
+                _note(rows, slots[place], times[row])
+                continue
             slots[place] = used
-            rows[used, KEY], rows[used, FIRST], rows[used, LAST], rows[used, COUNT] = key, time, time, 1
+            rows[used, KEY], rows[used, FIRST], rows[used, LAST], rows[used, COUNT] = keys[k], times[row], times[row], 1
             rows[used, MADE] = places[row]
             used += 1
-            continue
-        at = slots[place]
-        rows[at, FIRST] = min(rows[at, FIRST], time)
-        rows[at, LAST] = max(rows[at, LAST], time)
-        rows[at, COUNT] += 1
     return entities, used
 
 

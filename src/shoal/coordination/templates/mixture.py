@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shoal.coordination.templates.fields import FIELDS
+from shoal.coordination.templates.fields import FIELDS, MEANS
 from shoal.coordination.templates.signups import Column, Ints, SignUps
 
 Floats = npt.NDArray[np.float64]
@@ -43,7 +43,9 @@ def grow(signups: SignUps, seed: Ints, context: Ints, least: int) -> Mixture:
     """Grow seed groups into templates. `seed` int64 [sign-ups]: group of each, -1 none; `context` int64 [sign-ups].
     Templates that keep fewer than `least` sign-ups are dropped. Cost: rounds × templates × sign-ups of their time."""
     families = tuple(dict.fromkeys(field.family for field in FIELDS if field.family and field.name in signups.columns))
-    group = _dense(seed)
+    org = signups.columns.get("org")
+    vouched = np.zeros(signups.size, bool) if org is None else org.code >= 0
+    group = _dense(np.where(vouched, -1, seed))
     odds = np.full(signups.size, -np.inf)
     parts = np.zeros((signups.size, len(families)))
     usual = {name: np.zeros(0) for name in signups.columns}
@@ -57,7 +59,7 @@ def grow(signups: SignUps, seed: Ints, context: Ints, least: int) -> Mixture:
         for one in range(int(group.max(initial=-1)) + 1):
             rows, of, said = _judge(signups, families, group, one, usual)
             claims.append((rows, of))
-            better = of > odds[rows]
+            better = (of > odds[rows]) & ~vouched[rows]
             mine = rows[better]
             odds[mine], parts[mine] = of[better], said[better]
             new[mine] = np.where(of[better] > 0, one, -1)
@@ -106,6 +108,10 @@ def _judge(
             finer = (mine / np.maximum(p, 1e-12) + DOUBT * ratio) / (size + DOUBT)
             ratio = np.where(code >= 0, finer, ratio)
         parts[:, at] = np.clip(np.log(ratio), -MOST, MOST)
+    means = [at for at, family in enumerate(families) if family in MEANS]
+    if means:  # they say one thing: the loudest speaks, the others are silent
+        kept = parts[:, means]
+        parts[:, means] = np.where(np.arange(len(means)) == kept.argmax(axis=1)[:, None], kept, 0.0)
     prior = np.log(np.maximum(size, 0.5) / free)
     return rows, prior + parts.sum(axis=1), parts
 
