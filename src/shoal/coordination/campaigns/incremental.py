@@ -18,7 +18,7 @@ from shoal.coordination.campaigns.campaign import Campaign
 from shoal.coordination.campaigns.find import Describe, Judge, assemble, candidates, ranked
 from shoal.coordination.campaigns.fuse import CampaignSettings, Fused, fuse
 from shoal.coordination.campaigns.groups import tied_components
-from shoal.coordination.evidence import PairEvidence, empty, sources
+from shoal.coordination.evidence import PairEvidence, empty
 from shoal.coordination.graph.graph import EntityGraph
 from shoal.errors import InvalidInput, Problem, Where
 
@@ -42,20 +42,29 @@ def patch(before: Sequence[PairEvidence], new: Sequence[PairEvidence], touched: 
     """Evidence with the pairs of touched accounts replaced. `new`: all pairs with a touched end, of all sources;
     `touched` bool [accounts] over the codes of both. Costs one pass over the pairs."""
     out = []
-    was, now = {one.source: one for one in before}, {one.source: one for one in new}
-    for source in sources([*before, *new]):
-        shape = now.get(source) or was[source]
-        old = was.get(source) or empty(source, hard=shape.hard)
-        add = now.get(source) or empty(source, hard=shape.hard)
+    was, now = _named(before), _named(new)
+    for key in dict.fromkeys((*was, *now)):
+        source, hard = key[0], key[1]
+        old = was.get(key) or empty(source, hard=hard)
+        add = now.get(key) or empty(source, hard=hard)
         keep = ~(touched[old.left] | touched[old.right])
         left, right = np.r_[old.left[keep], add.left], np.r_[old.right[keep], add.right]
         order = np.lexsort((right, left))
         out.append(
             PairEvidence(
                 source, left[order], right[order], np.r_[old.llr[keep], add.llr][order],
-                np.r_[old.support[keep], add.support][order], shape.hard,
+                np.r_[old.support[keep], add.support][order], hard,
             )
         )  # fmt: skip
+    return out
+
+
+def _named(pairs: Sequence[PairEvidence]) -> dict[tuple[str, bool, int], PairEvidence]:
+    """Evidence by source, strength, and the how manyth of these it is."""
+    out: dict[tuple[str, bool, int], PairEvidence] = {}
+    for one in pairs:
+        number = sum(key[:2] == (one.source, one.hard) for key in out)
+        out[one.source, one.hard, number] = one
     return out
 
 

@@ -63,8 +63,7 @@ def features(
     means = np.stack(
         [np.bincount(groups.group, column, count) / np.maximum(size, 1) for column in members.T], axis=1
     ) if count else np.zeros((0, len(MEMBER_FEATURES)))  # fmt: skip
-    share = _source_share(fused, groups, count)
-    hard = np.array([name in fused.hard_sources for name in fused.sources], bool)
+    share, hard_share = _source_share(fused, groups, count)
     target = np.array([name == "coaction" or _is_target(graph, name) for name in fused.sources], bool)
     signup = np.array([name == "signup" for name in fused.sources], bool)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -84,7 +83,7 @@ def features(
             np.log2(np.maximum(size, 1)),
             np.exp(entropy),
             np.bincount(pair_group, logit, count) / np.maximum(ties, 1) / fused.needed,
-            share[:, hard].sum(axis=1),
+            hard_share,
             share[:, target].sum(axis=1),
             share[:, signup].sum(axis=1),
             np.log1p((last - first) / DAY_US),
@@ -151,8 +150,9 @@ def _created_near(group: Ints, made: Ints, created: Ints) -> Floats:
     return out
 
 
-def _source_share(fused: Fused, groups: Groups, count: int) -> Floats:
-    """Share of positive evidence by source within each group, float64 [groups, sources], rows summing to 1."""
+def _source_share(fused: Fused, groups: Groups, count: int) -> tuple[Floats, Floats]:
+    """Share of positive evidence by source within each group, float64 [groups, sources], rows summing to 1; and that
+    of hard links, float64 [groups]."""
     of = np.full(fused.size, -1, np.int64)
     of[groups.pair] = groups.pair_group
     group = of[fused.row_pair]
@@ -161,7 +161,9 @@ def _source_share(fused: Fused, groups: Groups, count: int) -> Floats:
     flat = np.bincount(group[keep] * width + fused.row_source[keep], fused.row_llr[keep], count * width)
     table = flat.reshape(count, width)[:, : len(fused.sources)]
     total = table.sum(axis=1, keepdims=True)
-    return np.asarray(table / np.where(total > 0, total, 1.0))
+    total = np.where(total > 0, total, 1.0)
+    firm = keep & fused.row_hard
+    return np.asarray(table / total), np.bincount(group[firm], fused.row_llr[firm], count) / total[:, 0]
 
 
 def _extent(group: Ints, first: Ints, last: Ints, count: int) -> tuple[Ints, Ints]:
