@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shoal.coordination.campaigns.campaign import Campaign
-from shoal.coordination.campaigns.innocents import Innocents
+from shoal.coordination.campaigns.innocents import Innocents, who_innocent
+from shoal.coordination.content import FOLDER_TREE, VISITORS
 from shoal.coordination.graph.read import RelationReader
 from shoal.coordination.relations import Relation, Strength
 from shoal.events.attributes import extract
@@ -26,7 +27,9 @@ from shoal.packs.pack import Pack
 from shoal.policy.definitions import Tier
 from shoal.reports.campaign import CampaignPage, Doubt, Row, Thing
 from shoal.runtime.columns import one_chunk
+from shoal.runtime.coordination.gather import gather
 from shoal.runtime.home import Home
+from shoal.runtime.judge.backtest import published_pack
 from shoal.storage.frames import EventFrame
 from shoal.storage.journal import Journal
 from shoal.storage.store import Store
@@ -216,3 +219,24 @@ def plain(campaign: Campaign, seen: Seen) -> dict[str, Any]:
             for one in campaign.entities
         ],
     }  # fmt: skip
+
+
+def read_page(
+    home: Home, campaign: Campaign, *, moved: Moved = lambda _done, _total: None
+) -> tuple[Seen, CampaignPage]:
+    """The names of a campaign's members, and its page, read from the journal, the store and the kept graph."""
+    journal = Journal.open(home.journal, identity=home.identity, read_only=True)
+    try:
+        pack, _ = published_pack(home, journal)
+        seen = read_members(home, journal, pack, [campaign], moved=moved)
+        found = gather(home, journal, pack, recent_us=0)
+        innocents = who_innocent(campaign, found.graph)
+    finally:
+        journal.close()
+    store = home.open_store(read_only=True)
+    try:
+        read_tiers(store, seen)
+    finally:
+        store.close()
+    relations = {one.id: one for one in (*pack.relations, FOLDER_TREE, VISITORS)}
+    return seen, page_of(campaign, seen, innocents, relations)
