@@ -7,6 +7,7 @@ import typer
 from shoal import __version__
 from shoal.cli import (
     backtest,
+    campaigns,
     cohorts,
     demo,
     doctor,
@@ -58,6 +59,7 @@ app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("inspect")(formats.inspect)
 app.add_typer(formats.app, name="formats", help="List the formats that are read and written; draft a mapping file.")
+app.add_typer(campaigns.app, name="campaigns", help="Accounts that act as one: find, show, explain, export them.")
 app.add_typer(journal.app, name="journal", help="Verify, measure, shorten and erase from a journal.")
 app.add_typer(
     pack.app, name="pack", help="Write, check, test, compare, tune and share packs of features, rules and policy."

@@ -11,8 +11,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shoal.simulate.draws import DAY, HOUR, Bools, Floats, Ints, generator, median_counts, mix, ragged, unit
-from shoal.simulate.draws import rank_within as place_of
+from shoal.simulate.draws import (
+    DAY,
+    HOUR,
+    Bools,
+    Floats,
+    Ints,
+    generator,
+    median_counts,
+    mix,
+    ragged,
+    rank_within,
+    unit,
+)  # fmt: skip
 from shoal.simulate.people import People
 from shoal.simulate.rows import Rows
 from shoal.simulate.scenario import Scenario, Structure
@@ -67,6 +78,7 @@ def build_communities(scenario: Scenario, seed: int, people: People) -> Communit
     wish, size = scenario.structure, people.honest
     campus, dormitory, city = _campuses(scenario, seed, people)
     class_campus, teacher, students, class_start = _classes(wish, seed, people, campus, len(city))
+    _mail(wish, seed, people, campus, len(city))
     resellers, reseller = _resellers(wish, seed, people)
     channels, fans, fan_start = _following(wish, seed, people)
     card, phone, recovery = _means(wish, people, resellers, reseller)
@@ -97,6 +109,21 @@ def _campuses(scenario: Scenario, seed: int, people: People) -> tuple[Ints, Bool
         free = np.flatnonzero(private & (home == where) & (campus < 0))
         campus[rng.permutation(free)[: wish.students]] = code
     return campus, (campus >= 0) & (unit(np.arange(size), 201) < wish.dormitory_share), city
+
+
+def _mail(wish: Structure, seed: int, people: People, campus: Ints, count: int) -> None:
+    """Domains of universities and of households, where private persons have their mail."""
+    size, house, share = people.honest, people.household, wish.means.own_domain_share
+    account, mail, first = np.arange(size), people.mail[:size], len(people.domains)
+    people.domains += [f"campus{int(w % 10**7):07d}.example" for w in mix(np.arange(count), seed * 8 + 216)]
+    studies = (campus >= 0) & (unit(account, 217) < wish.campuses.mail_share)
+    mail = np.where(studies, first + campus, mail)
+    own = np.unique(house[_private(people) & (unit(house, 218) < share)])
+    first = len(people.domains)
+    people.domains += [f"home{int(w % 10**7):07d}.example" for w in mix(own, seed * 8 + 219)]
+    place = np.minimum(np.searchsorted(own, house), max(len(own) - 1, 0))
+    has = _private(people) & ~studies & (own[place] == house) if len(own) else np.zeros(size, bool)
+    people.mail[:size] = np.where(has, first + place, mail)
 
 
 def _classes(wish: Structure, seed: int, people: People, campus: Ints, count: int) -> tuple[Ints, Ints, Ints, Ints]:
@@ -151,7 +178,7 @@ def _means(wish: Structure, people: People, resellers: Ints, reseller: Ints) -> 
     crowded = np.bincount(house, minlength=int(house.max()) + 1)[house] > 1
     on = np.array([said.card_share > 0, said.phone_share > 0, said.recovery_share > 0])
 
-    place = place_of(house)
+    place = rank_within(house)
 
     def shared(odds: float, salt: int, most: int) -> Bools:
         return crowded & private & (unit(house, salt) < odds) & (place < most)

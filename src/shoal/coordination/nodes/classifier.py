@@ -66,7 +66,13 @@ class NodeClassifier:
         num_threads: int = 1,
     ) -> None:
         self.members, self.labels, self.wavelets, self.trees, self.leaves = members, labels, wavelets, trees, leaves
-        self.bags, self.folds, self.calibration, self.seed, self.num_threads = bags, folds, calibration, seed, num_threads
+        self.bags, self.folds, self.calibration, self.seed, self.num_threads = (
+            bags,
+            folds,
+            calibration,
+            seed,
+            num_threads,
+        )
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:

@@ -31,6 +31,9 @@ class Means:
     invited_share: float = fraction(
         0.0, "share of honest sign-ups that name who invited them (`attributes.invited_by`)"
     )
+    own_domain_share: float = fraction(
+        0.0, "share of private households with a mail domain of their own, as of other small ones"
+    )
     folder_share: float = fraction(0.0, "share of devices that state the folder of an upload (`attributes.folder`)")
 
 
@@ -46,6 +49,7 @@ class Campuses:
     on_campus: float = fraction(0.55, "share of a student's sessions by day that come from the campus")
     lab_computers: int = knob(40, "computers that stand in its rooms, used by whoever comes", 0, 100_000)
     lab_share: float = fraction(0.1, "share of a student's sessions by day on one of these")
+    mail_share: float = fraction(0.5, "share of students whose mail address is the university's")
     class_size: float = knob(30.0, "mean number of students of a class", 2, 10_000)
     classes: int = knob(3, "classes of each student", 0, 50)
     meetings: int = knob(2, "meetings of a class in a week, each with new material", 1, 5)

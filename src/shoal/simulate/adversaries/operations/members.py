@@ -99,7 +99,7 @@ def _means_of_work(stage: Stage, cell: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     if spec.address_reuse <= 1:
         spot = np.arange(size)[:, None] * 3 + np.arange(3)[None, :]
     else:  # the others of the three are those of the cell's next members
-        several = np.maximum(np.bincount(cell)[cell] / spec.address_reuse, 1).astype(np.int64)
+        several = np.ceil(np.bincount(cell)[cell] / spec.address_reuse).astype(np.int64)
         base = (place / spec.address_reuse).astype(np.int64) % several
         turn = (base[:, None] + np.arange(3)[None, :]) % several[:, None]
         spot = cell[:, None] * (size + 1) + turn
