@@ -26,10 +26,10 @@ Bools = npt.NDArray[np.bool_]
 
 FAMILIES: Mapping[str, str] = {
     "ip": "address", "network": "address", "asn": "address",
-    "client": "client", "user_agent": "client", "device": "client",
+    "asn_client": "client", "user_agent": "client", "device": "client",
     "link": "target", "coaction": "timing",
-    "content": "content", "folder_tree": "content", "visitors": "content",
-    "signup": "signup", "signup_shape": "signup", "inviter": "signup",
+    "content": "content", "file_content": "content", "folder_tree": "content", "visitors": "content",
+    "signup": "signup", "email_shape": "signup", "inviter": "signup",
 }  # fmt: skip
 """Sources that see the same fact; one that is not named is a family of its own. `coaction` stands beside `link` because
 when accounts act says more than on what; its own test asks for three objects and the null of their crowd."""

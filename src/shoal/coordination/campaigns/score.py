@@ -35,8 +35,10 @@ MEMBER_FEATURES = (
     "busy", "lived", "score", "scored", "tied",
 )  # fmt: skip
 """Of each member; a campaign has their means."""
-GROUP_FEATURES = ("size", "families", "evidence", "hard_evidence", "target_evidence", "signup_evidence", "span",
-                  "growth_peak", "score_spread")  # fmt: skip
+GROUP_FEATURES = (
+    "size", "families", "evidence", "hard_evidence", "timing_evidence", "target_evidence", "signup_evidence", "span",
+    "growth_peak", "score_spread",
+)  # fmt: skip
 FEATURES = MEMBER_FEATURES + GROUP_FEATURES
 """Columns of `Features.matrix`, in order."""
 
@@ -64,8 +66,8 @@ def features(
         [np.bincount(groups.group, column, count) / np.maximum(size, 1) for column in members.T], axis=1
     ) if count else np.zeros((0, len(MEMBER_FEATURES)))  # fmt: skip
     share, hard_share = _source_share(fused, groups, count)
-    target = np.array([name == "coaction" or _is_target(graph, name) for name in fused.sources], bool)
-    signup = np.array([name == "signup" for name in fused.sources], bool)
+    timing, signup = (np.array([name == wanted for name in fused.sources], bool) for wanted in ("coaction", "signup"))
+    target = np.array([_is_target(graph, name) for name in fused.sources], bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(share > 0, share * np.log(share), 0.0).sum(axis=1)
     tied = fused.logit[groups.pair] > 0
@@ -84,6 +86,7 @@ def features(
             np.exp(entropy),
             np.bincount(pair_group, logit, count) / np.maximum(ties, 1) / fused.needed,
             hard_share,
+            share[:, timing].sum(axis=1),
             share[:, target].sum(axis=1),
             share[:, signup].sum(axis=1),
             np.log1p((last - first) / DAY_US),
@@ -182,19 +185,21 @@ def _peak(group: Ints, day: Ints, count: int) -> Ints:
     return out
 
 
-BASE = -5.5
+BASE = -4.5
 TERMS = (
-    ("targets_joint", 3.0), ("means_joint", 0.5), ("rarest", 0.7), ("young", 1.2), ("created_near", 2.2),
-    ("hub_share", -1.0), ("belief", 0.5), ("tied", 0.5), ("lived", -0.25),
+    ("targets_joint", 5.0), ("means_joint", 0.5), ("rarest", 0.5), ("young", 1.2), ("created_near", 2.0),
+    ("hub_share", -1.0), ("belief", 0.5), ("tied", 0.5),
 )  # fmt: skip
 """Weights of member means in the score without labels."""
 GROUP_TERMS = (
-    ("size", 0.35, 5.0),
-    ("families", 0.5, 4.0),
-    ("target_evidence", 1.2, 1.0),
-    ("signup_evidence", 1.2, 1.0),
+    ("size", 0.3, 4.0),
+    ("timing_evidence", 3.5, 1.0),
+    ("target_evidence", 0.5, 1.0),
+    ("signup_evidence", 2.5, 1.0),
+    ("hard_evidence", -1.5, 1.0),
 )
-"""Weights of facts of the whole, and the value over which they count no more."""
+"""Weights of facts of the whole, and the value over which they count no more. That hard links hold a group together
+says who it is, not what it does: families and resellers share cards, too."""
 SCORE_TERM = 1.5
 """Weight of the members' mean given score against the mean of all, in log-odds (bounded by two)."""
 
