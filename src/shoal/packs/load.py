@@ -18,6 +18,7 @@ from shoal.packs.inherit.merging import Inherited, definitions_of, lay_over
 from shoal.packs.inherit.references import read_reference
 from shoal.packs.learned.check import resolve_models, resolve_signals
 from shoal.packs.learned.read import make_model, make_signal
+from shoal.packs.learned.views import make_view, resolve_views
 from shoal.packs.pack import Pack, PackSettings, RuleTest, Source
 from shoal.packs.resolve import pack_hash, resolve_features, resolve_rules
 from shoal.packs.sections import make_allow, make_attribute, make_feature, make_rule, make_threat, read_list
@@ -131,6 +132,7 @@ class _Loading:
         asked = [make_signal(name, one) for name, one in definitions_of(merged, "signals")]
         signals = tuple(one for one in asked if one is not None)
         models = tuple(make_model(name, one) for name, one in definitions_of(merged, "models"))
+        views = tuple(make_view(name, one) for name, one in definitions_of(merged, "views"))
         rules = tuple(make_rule(name, one) for name, one in definitions_of(merged, "rules"))
         if len(rules) > MAX_RULES:
             problems.append(Problem("pack.too_many_rules", f"{len(rules)} rules", allowed=f"at most {MAX_RULES}"))
@@ -144,6 +146,7 @@ class _Loading:
         kinds = resolve_features(features, columns, frozenset(lists), problems)
         computed = {**kinds, **resolve_signals(signals, columns, frozenset(lists), problems)}
         computed |= resolve_models(models, columns, computed, frozenset(lists), threats, problems)
+        resolve_views(views, columns, computed, frozenset(lists), problems)
         resolve_rules(rules, columns, computed, frozenset(lists), problems)
         problems.extend(policy_problems(policy, rules, columns, lists))
         tests: list[RuleTest] = []
@@ -167,4 +170,5 @@ class _Loading:
             disabled=tuple(merged.disabled),
             signals=signals,
             models=models,
+            views=views,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from shoal.detectors.anomaly.alerts.definition import ViewDefinition
 from shoal.detectors.models.definition import ModelDefinition
 from shoal.detectors.signal_kinds import signal_columns
 from shoal.detectors.signals import SignalDefinition
@@ -120,6 +121,7 @@ class Pack:
     disabled: tuple[str, ...] = ()  # what it inherits and leaves out: `rules.link.reported`
     signals: tuple[SignalDefinition, ...] = ()
     models: tuple[ModelDefinition, ...] = ()
+    views: tuple[ViewDefinition, ...] = ()  # of the budget of alerts; they decide nothing
 
     @property
     def event_columns(self) -> dict[str, Kind]:

@@ -22,6 +22,7 @@ _PATTERNS = (
     "features/*.yaml",
     "signals/*.yaml",
     "models/*.yaml",
+    "views/*.yaml",
     "rules/*.yaml",
     "lists/*.yaml",
     "lists/*.txt",
