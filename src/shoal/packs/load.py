@@ -18,10 +18,9 @@ from shoal.packs.inherit.merging import Inherited, definitions_of, lay_over
 from shoal.packs.inherit.references import read_reference
 from shoal.packs.learned.check import resolve_models, resolve_signals
 from shoal.packs.learned.read import make_model, make_signal
+from shoal.packs.learned.views import make_view, resolve_views
 from shoal.packs.pack import Pack, PackSettings, RuleTest, Source, stated_kinds
 from shoal.packs.relations.read import make_relation, resolve_relations
-from shoal.packs.learned.views import make_view, resolve_views
-from shoal.packs.pack import Pack, PackSettings, RuleTest, Source
 from shoal.packs.resolve import pack_hash, resolve_features, resolve_rules
 from shoal.packs.sections import make_allow, make_attribute, make_feature, make_rule, make_threat, read_list
 from shoal.packs.testfile import read_tests

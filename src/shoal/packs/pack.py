@@ -1,7 +1,7 @@
 """What a pack is once read: plain data, resolved and checked.
 
 A pack is a folder of YAML that a team edits: `pack.yaml`, `features/*.yaml`, `signals/*.yaml`, `models/*.yaml`,
-`relations/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
+`relations/*.yaml`, `views/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
 `load.load_pack` reads one; nothing here touches a disk.
 """
 

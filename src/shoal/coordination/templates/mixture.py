@@ -118,7 +118,11 @@ def _judge(
     if len(place) == 2:
         both = parts[:, place].clip(0).sum(axis=1)
         over = both > PLACE
-        parts[np.ix_(over, place)] = np.where(parts[np.ix_(over, place)] > 0, parts[np.ix_(over, place)] * (PLACE / both[over])[:, None], parts[np.ix_(over, place)])
+        parts[np.ix_(over, place)] = np.where(
+            parts[np.ix_(over, place)] > 0,
+            parts[np.ix_(over, place)] * (PLACE / both[over])[:, None],
+            parts[np.ix_(over, place)],
+        )
     prior = np.log(np.maximum(size, 0.5) / free)
     return rows, prior + parts.sum(axis=1), parts
 

@@ -88,22 +88,8 @@ def _sections(old: Pack, new: Pack) -> list[tuple[str, dict[str, _Fields], dict[
         _allow,
         _lists,
     )
-    names = (
-        "pack",
-        "settings",
-        "attribute",
-        "feature",
-        "signal",
-        "model",
-        "relation",
-        "rule",
-        "threat",
-        "action",
-        "allow",
-        "list",
-    )
-    names = ("pack", "settings", "attribute", "feature", "signal", "model", "view", "rule", "threat", "action", "allow",
-             "list")  # fmt: skip
+    names = ("pack", "settings", "attribute", "feature", "signal", "model", "relation", "view", "rule", "threat",
+             "action", "allow", "list")  # fmt: skip
     return [(name, one(old), one(new)) for name, one in zip(names, read, strict=True)]
 
 
@@ -153,8 +139,7 @@ def _attributes(pack: Pack) -> dict[str, _Fields]:
 
 
 def _plain(
-    one: FeatureDefinition | ModelDefinition | Relation | Rule | AllowEntry, without: tuple[str, ...]
-    one: FeatureDefinition | ModelDefinition | ViewDefinition | Rule | AllowEntry, without: tuple[str, ...]
+    one: FeatureDefinition | ModelDefinition | Relation | ViewDefinition | Rule | AllowEntry, without: tuple[str, ...]
 ) -> dict[str, str]:
     """The fields of a definition as texts."""
     found = {}
@@ -201,6 +186,8 @@ def _relations(pack: Pack) -> dict[str, _Fields]:
         one.id: _plain(one, ("id", "origin")) | {"strength": one.strength.value, "role": one.role.value}
         for one in pack.relations
     }
+
+
 def _views(pack: Pack) -> dict[str, _Fields]:
     return {one.id: _plain(one, ("id", "origin")) for one in pack.views}
 
