@@ -9,8 +9,8 @@ from shoal.coordination.coaction.engines import SparkEngine as SparkEngine
 from shoal.coordination.coaction.find import CoAction as CoAction
 from shoal.coordination.coaction.find import calibrate as calibrate
 from shoal.coordination.coaction.find import coaction as coaction
-from shoal.coordination.coaction.settings import CoActionSettings as CoActionSettings
 from shoal.coordination.coaction.lockstep import Group as Group
 from shoal.coordination.coaction.lockstep import Lockstep as Lockstep
 from shoal.coordination.coaction.lockstep import LockstepSettings as LockstepSettings
 from shoal.coordination.coaction.lockstep import lockstep as lockstep
+from shoal.coordination.coaction.settings import CoActionSettings as CoActionSettings

@@ -5,7 +5,7 @@ is set against all actions of the table that do. Where times have nothing to do 
 actions are a sample of the N - 1 others, so their number in a window that holds M of those has a hypergeometric
 distribution; its tail is bounded by the binomial of n - 1 trials with M / (N - 1). False discoveries are controlled
 over all windows opened (Benjamini and Hochberg; windows overlap, and tests that rise together keep its promise).
-An account counts once an object, with its first action there: one person's hundred visits are no burst.
+An account counts once an object, with one of its actions there: one person's hundred visits are no burst.
 
 What it cannot tell: why. A press day, a sale or an outage is a burst as well as a bought one; where such things happen
 beside abuse, a group found here is a question, not an answer. Kulldorff (1997) for scan statistics. Pure arrays.
@@ -67,14 +67,28 @@ class Windows:
 
 
 def once(account: Ints, object_: Ints, time: Ints) -> tuple[Ints, Ints, Ints]:
-    """The first action of each account on each object, sorted by (object, time, account)."""
+    """One action of each account on each object, sorted by (object, time, account): any one, told by their numbers.
+
+    Not the first: the first visits to a place with regulars all lie at the beginning of the table.
+    """
     order = np.lexsort((time, account, object_))
     account, object_, time = account[order], object_[order], time[order]
     new = np.ones(len(order), bool)
     new[1:] = (account[1:] != account[:-1]) | (object_[1:] != object_[:-1])
-    account, object_, time = account[new], object_[new], time[new]
+    begin = np.flatnonzero(new)
+    often = np.diff(np.append(begin, len(order)))
+    chosen = begin + (_mixed(account[begin], object_[begin]) % often.astype(np.uint64)).astype(np.int64)
+    account, object_, time = account[chosen], object_[chosen], time[chosen]
     order = np.lexsort((account, time, object_))
     return account[order], object_[order], time[order]
+
+
+def _mixed(account: Ints, object_: Ints) -> npt.NDArray[np.uint64]:
+    """Two numbers mixed to one that tells neither (the finisher of SplitMix64; Steele et al., OOPSLA 2014)."""
+    mixed = account.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + object_.astype(np.uint64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
 
 
 def opened(object_: Ints, time: Ints, window: int, least: int) -> Windows:
@@ -95,9 +109,7 @@ def opened(object_: Ints, time: Ints, window: int, least: int) -> Windows:
     return Windows(end, inside, within, p)
 
 
-def find_bursts(
-    account: Ints, object_: Ints, time: Ints, windows_s: tuple[int, ...], least: int, fdr: float
-) -> Bursts:
+def find_bursts(account: Ints, object_: Ints, time: Ints, windows_s: tuple[int, ...], least: int, fdr: float) -> Bursts:
     """Bursts of at least `least` accounts, at a false-discovery rate over all windows of all lengths."""
     account, object_, time = once(account, object_, time)
     size = len(time)
@@ -118,8 +130,12 @@ def _merged(
     """Windows that overlap as one burst; they never leave their object."""
     size = len(time)
     inside = np.maximum.accumulate(reach) > np.arange(size) if size else np.zeros(0, bool)
-    begins = np.flatnonzero(inside & (reach > 0) & ~np.concatenate([[False], inside[:-1]])) if size else np.zeros(0, int)
-    edge = np.flatnonzero(inside[1:] & (np.maximum.accumulate(reach)[:-1] <= np.arange(1, size))) + 1 if size else begins
+    begins = (
+        np.flatnonzero(inside & (reach > 0) & ~np.concatenate([[False], inside[:-1]])) if size else np.zeros(0, int)
+    )
+    edge = (
+        np.flatnonzero(inside[1:] & (np.maximum.accumulate(reach)[:-1] <= np.arange(1, size))) + 1 if size else begins
+    )
     begins = np.union1d(begins, edge).astype(np.int64)
     stops = np.maximum.accumulate(reach)[np.append(begins[1:], size) - 1] if len(begins) else begins
     rows = [np.arange(start, stop) for start, stop in zip(begins, stops, strict=True)]
