@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracles.coaction_oracle import plain_company, plain_pairs, plain_q, plain_ratio, plain_tail
 from shoal.coordination.coaction import CoActionSettings, calibrate, coaction, null_of
 from shoal.coordination.coaction.significance import Side, log_ratio, p_values, pairs_by_chance, q_values
 from shoal.errors import InvalidInput
-from tests.oracles.coaction_oracle import plain_company, plain_pairs, plain_q, plain_ratio, plain_tail
 
 SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 SHORT = (2, 6, 24)

@@ -198,12 +198,14 @@ def odd_scenarios(draw):
     if draw(st.booleans()):
         few = st.sampled_from([0, 1, 3])
         lines.append(
-            f"structure: {{means: {{card_share: {draw(share)}, phone_share: {draw(share)}, recovery_share: {draw(share)}, "
-            f"company_cards: {draw(share)}, attested_share: {draw(share)}, invited_share: {draw(share)}, "
-            f"folder_share: {draw(share)}}}, campuses: {{count: {draw(few)}, students: {draw(st.sampled_from([2, 30]))}, "
+            f"structure: {{means: {{card_share: {draw(share)}, phone_share: {draw(share)}, "
+            f"recovery_share: {draw(share)}, company_cards: {draw(share)}, attested_share: {draw(share)}, "
+            f"invited_share: {draw(share)}, folder_share: {draw(share)}}}, "
+            f"campuses: {{count: {draw(few)}, students: {draw(st.sampled_from([2, 30]))}, "
             f"lab_computers: {draw(few)}, lab_share: {draw(share)}, class_size: {draw(st.sampled_from([2, 9]))}}}, "
-            f"resellers: {{count: {draw(few)}, customers: 4, sets_up: {draw(share)}}}, onboardings: {{count: {draw(few)}}}, "
-            f"following: {{channels: {draw(few)}, followers: 9}}, teams: {{morning_share: {draw(share)}}}}}"
+            f"resellers: {{count: {draw(few)}, customers: 4, sets_up: {draw(share)}}}, "
+            f"onboardings: {{count: {draw(few)}}}, following: {{channels: {draw(few)}, followers: 9}}, "
+            f"teams: {{morning_share: {draw(share)}}}}}"
         )
     if draw(st.booleans()):
         lines.append("homes: [{country: IS, city: Vik, lat: 63.4, lon: -19, utc_offset_h: 0}]")

@@ -6,6 +6,7 @@ import typer
 
 from shoal import __version__
 from shoal.cli import (
+    alerts,
     backtest,
     campaigns,
     cohorts,
@@ -53,6 +54,7 @@ app.command("explain")(explain.explain)
 app.command("backtest")(backtest.backtest)
 app.command("cohorts")(cohorts.cohorts)
 app.command("rates")(rates.rates)
+app.command("alerts")(alerts.alerts)
 app.command("doctor")(doctor.doctor)
 app.command("warmup")(warmup.warmup)
 app.command("simulate")(simulate.simulate)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ class Engine:
     """One pack, compiled for one deployment's identity.
 
     `published`: the seq of the record that published the pack. `carried`: definitions of earlier packs whose state the
-    engine takes over from a snapshot and goes on feeding, though the pack may not read them.
+    engine takes over from a snapshot and goes on feeding, though the pack may not read them. `also`: event columns and
+    attributes that the frame carries beside those that the pack reads.
     """
 
     def __init__(
@@ -88,13 +89,14 @@ class Engine:
         published: int = -1,
         carried: Sequence[FeatureDefinition] = (),
         revise: tuple[float, int] | None = None,
+        also: Collection[str] = (),
     ) -> None:
         self.pack = pack
         self.published = published
         self.identity = identity
         self.history_complete = history_complete
         self.lists: Mapping[str, NamedList] = pack.named_lists()
-        used = used_columns(pack, carried)
+        used = used_columns(pack, carried) | set(also)
         self.event_layout = Layout.of({name: kind for name, kind in pack.event_columns.items() if name in used})
         self.features = FeatureEngine(
             pack.features,

@@ -158,27 +158,36 @@ def _onboardings(scenario: Scenario, seed: int) -> tuple[Ints, Ints]:
     return begin[which] + (rng.random(len(which)) * said.spread_min * 60e6).astype(np.int64), which
 
 
+def _newcomers(scenario: Scenario, seed: int) -> tuple[Ints, Ints]:
+    """When honest people sign up, µs, in order; and by which onboarding, -1 none."""
+    new = signup_times(scenario, seed)
+    together, onboarding = _onboardings(scenario, seed)
+    onboarding = np.concatenate([np.full(len(new), -1), onboarding])
+    new = np.concatenate([new, together])
+    order = np.argsort(new, kind="stable")
+    return new[order], onboarding[order].astype(np.int64)
+
+
+def _onboarded(scenario: Scenario, seed: int, org: Ints, organisations: int, onboarding: Ints) -> tuple[Ints, Ints]:
+    """The organisation of each account, and the onboarding by which it came; `onboarding` is of the new accounts."""
+    batch = np.full(len(org), -1, dtype=np.int64)
+    if organisations and (onboarding >= 0).any():
+        batch[len(org) - len(onboarding) :] = onboarding
+        count = scenario.structure.onboardings.count
+        chosen = generator(seed, "onboarding organisations").integers(0, organisations, count)
+        org = np.where(batch >= 0, chosen[batch], org)
+    return org, batch
+
+
 def build_people(scenario: Scenario, seed: int) -> People:
     """All honest people of the world."""
     population, rng = scenario.population, generator(seed, "people")
-    new = signup_times(scenario, seed)
-    together, onboarding = _onboardings(scenario, seed)
-    if len(together):
-        onboarding = np.concatenate([np.full(len(new), -1), onboarding])
-        new = np.concatenate([new, together])
-        order = np.argsort(new, kind="stable")
-        new, onboarding = new[order], onboarding[order]
+    new, onboarding = _newcomers(scenario, seed)
     settled, total = population.accounts, population.accounts + len(new)
     age = np.exp(rng.normal(np.log(population.age_days_median), 1.0, settled))
     created = np.concatenate([scenario.start - ((np.maximum(age, 0.1) % 6000) * DAY).astype(np.int64), new])
     org, org_size = _organisations(scenario, rng, settled, total)
-    batch = np.full(total, -1, dtype=np.int64)
-    if len(together) and len(org_size):
-        batch[settled:] = onboarding
-        some = generator(seed, "onboarding organisations").integers(
-            0, len(org_size), scenario.structure.onboardings.count
-        )
-        org = np.where(batch >= 0, some[batch], org)
+    org, batch = _onboarded(scenario, seed, org, len(org_size), onboarding)
     org_home = pick(rng, [h.weight for h in scenario.homes], len(org_size))
     home = pick(rng, [h.weight for h in scenario.homes], total)
     member = org >= 0

@@ -78,39 +78,42 @@ class DuckEngine:
 
 
 class SparkEngine:
-    """A Spark session of the caller, which stays open. `keep` gives cached views."""
+    """A Spark session of the caller, which stays open. `keep` gives views of what was computed once.
+
+    Answers are kept by `localCheckpoint`, which cuts the plan behind them: plans that grow from view to view cost
+    Spark more than the work. They live on the executors, so a lost one ends the run; start it again then.
+    """
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._kept: set[str] = set()
+        self._kept: dict[str, Any] = {}
 
     def load(self, name: str, table: pa.Table) -> None:
-        """From Arrow; a service whose events are in a lake makes the view `events` itself and calls `run` on it."""
-        self._session.createDataFrame(table).createOrReplaceTempView(_named(name))
-        self._kept.add(name)
+        """From Arrow; a service whose events are in a lake makes the view `events` itself and calls `find.run`."""
+        self._view(name, self._session.createDataFrame(table))
 
     def keep(self, name: str, query: str) -> None:
-        """`CACHE TABLE`: computed once, spilled by Spark where memory is short."""
-        self.forget(name)
-        self._session.sql(f"CACHE TABLE {_named(name)} AS {query}")
-        self._kept.add(name)
+        """Computed now, spilled by Spark where memory is short."""
+        self._view(name, self._session.sql(query).localCheckpoint(eager=True))
 
     def read(self, query: str) -> pa.Table:
-        """Collected to the driver: only pairs and sums are asked for."""
+        """Collected to the driver: only pairs, and sums by account, are asked for."""
         answer: pa.Table = self._session.sql(query).toArrow()
         return answer
 
     def forget(self, name: str) -> None:
-        """Uncache and drop the view."""
-        if name in self._kept:
-            self._session.sql(f"UNCACHE TABLE IF EXISTS {_named(name)}")
-            self._session.catalog.dropTempView(name)
-            self._kept.discard(name)
+        """Drop the view; Spark frees what it held once nothing refers to it."""
+        if self._kept.pop(name, None) is not None:
+            self._session.catalog.dropTempView(_named(name))
 
     def close(self) -> None:
         """Drop what it kept, not the session."""
         for name in sorted(self._kept):
             self.forget(name)
+
+    def _view(self, name: str, frame: Any) -> None:
+        frame.createOrReplaceTempView(_named(name))
+        self._kept[name] = frame
 
 
 def _named(name: str) -> str:

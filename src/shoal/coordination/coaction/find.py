@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shoal.coordination.coaction import texts
-from shoal.coordination.coaction.actions import Actions, checked, null_of
+from shoal.coordination.coaction.actions import checked, null_of
 from shoal.coordination.coaction.engines import DuckEngine, Engine
 from shoal.coordination.coaction.settings import CoActionSettings
 from shoal.coordination.coaction.significance import Side, expected, log_ratio, p_values, pairs_by_chance, q_values
@@ -44,7 +44,8 @@ class CoAction:
     within each window (a longer one counts those of the shorter). `chance` float64 [pairs, windows]: what the null
     expects. `weight` float64: the sum of 1 / log2(1 + company) over shared objects (2 accounts alone: 1). `jaccard`:
     shared objects of all that either acted upon. `p`, `q`, `llr`: see `significance`. `accounts`: with enough actions
-    to be compared; `tested`: pairs of them. `read`: rows read.
+    to be compared; `tested`: pairs of them. `read`: rows read. `members`: the accounts (all that were compared, or
+    those in pairs) with their `share` of all places and the `company0` … that chance gives them by window.
     """
 
     settings: CoActionSettings
@@ -91,15 +92,22 @@ def coaction(events: pa.Table, settings: CoActionSettings | None = None, engine:
     used = engine or DuckEngine(settings)
     try:
         used.load("events", rows.table)
-        return run(used, settings, rows)
+        return run(used, settings, ids=rows.ids, read=len(rows.time), everybody=True)
     finally:
         used.forget("events")
         if own:
             used.close()
 
 
-def run(engine: Engine, settings: CoActionSettings, rows: Actions) -> CoAction:
-    """The same on an engine that knows a table `events` already; accounts there are places in `rows.ids`."""
+def run(
+    engine: Engine, settings: CoActionSettings, *, ids: Ints | None = None, read: int = 0, everybody: bool = False
+) -> CoAction:
+    """The same on an engine that knows a table `events` already, as on a lake that does not fit into one machine.
+
+    Accounts there are codes from 0 to 2^31 - 1, the places of `ids` (none: the codes are the ids), and nothing is
+    checked; `read`: how many rows it has, 0 for not counted. `everybody`: `members` tells of all accounts that were
+    compared, not only of those in pairs.
+    """
     windows, levels = settings.windows, len(settings.windows)
     made = _placed(engine, settings)
     try:
@@ -111,9 +119,10 @@ def run(engine: Engine, settings: CoActionSettings, rows: Actions) -> CoAction:
         engine.keep("met", texts.text(texts.MEETINGS, meetings=texts.meetings(windows, "chosen")))
         pairs = engine.read(texts.pairs(windows, settings.least)).sort_by([("a", "ascending"), ("b", "ascending")])
         engine.keep("told", texts.accounts(levels))
-        told = engine.read("SELECT * FROM told").sort_by("account")
+        told = engine.read(texts.text(texts.EVERYBODY if everybody else texts.TOLD)).sort_by("account")
+        whole = engine.read(texts.text(texts.WHOLE)).to_pylist()[0]
         objects = engine.read(texts.text(texts.OBJECTS, longest=levels - 1))
-        near = _near(engine, settings, 1 if len(rows.time) <= SMALL else texts.SAMPLE)
+        near = _near(engine, settings, 1 if 0 < read <= SMALL else texts.SAMPLE)
         capped = tuple(
             Capped(window, *(int(value[0].as_py() or 0) for value in _capped(engine, level, settings).columns))
             for level, window in enumerate(settings.windows_s)
@@ -121,7 +130,7 @@ def run(engine: Engine, settings: CoActionSettings, rows: Actions) -> CoAction:
     finally:
         for name in (*made, "candidates", "members", "met", "told", *(f"chosen{i}" for i in range(levels))):
             engine.forget(name)
-    return _judged(settings, rows, pairs, told, objects, near, capped)
+    return _judged(settings, ids, pairs, told, objects, near, Whole(whole["accounts"], whole["slots"], read, capped))
 
 
 def calibrate(
@@ -209,14 +218,23 @@ def _capped(engine: Engine, level: int, settings: CoActionSettings) -> pa.Table:
     return engine.read(texts.text(texts.CAPPED, level=level, cap=settings.cap))
 
 
+@dataclass(frozen=True)
+class Whole:
+    """What was read in all: accounts compared, their places, rows, and what was capped."""
+
+    accounts: int
+    slots: int
+    read: int
+    capped: tuple[Capped, ...]
+
+
 def _judged(
-    settings: CoActionSettings, rows: Actions, pairs: pa.Table, told: pa.Table, objects: pa.Table, near: Floats,
-    capped: tuple[Capped, ...],
+    settings: CoActionSettings, ids: Ints | None, pairs: pa.Table, told: pa.Table, objects: pa.Table, near: Floats,
+    whole: Whole,
 ) -> CoAction:  # fmt: skip
     levels = len(settings.windows)
     room = np.column_stack([told.column(f"company{i}").to_numpy() for i in range(levels)]) / 2.0
-    slots = told.column("slots").to_numpy()
-    company, share = room @ near, slots / max(int(slots.sum()), 1)
+    company, share = room @ near, told.column("slots").to_numpy() / max(whole.slots, 1)
     known = told.column("account").to_numpy()
     order = np.argsort(objects.column("account").to_numpy())
     with_objects, counts = (objects.column(name).to_numpy()[order] for name in ("account", "objects"))
@@ -227,12 +245,12 @@ def _judged(
     shared = np.column_stack([pairs.column(f"shared{i}").to_numpy() for i in range(levels)]).astype(np.int64)
     logs = np.column_stack([pairs.column(f"logs{i}").to_numpy() for i in range(levels)]) / texts.UNIT
     chance = expected(a, b, settings.inflated)
-    p, tested = p_values(shared, chance), len(known) * (len(known) - 1) // 2
-    members = pa.table(
-        {"account": rows.ids[known], "share": share, **{f"company{i}": company[:, i] for i in range(levels)}}
-    )
+    p, tested = p_values(shared, chance), whole.accounts * (whole.accounts - 1) // 2
+    left, right, who = (ids[one] for one in (*ends, known)) if ids is not None else (*ends, known)
+    columns = {f"company{i}": company[:, i] for i in range(levels)}
     return CoAction(
-        settings, rows.ids[ends[0]], rows.ids[ends[1]], shared, chance, pairs.column("weight").to_numpy() / texts.UNIT,
+        settings, left, right, shared, chance, pairs.column("weight").to_numpy() / texts.UNIT,
         shared[:, -1] / (own[0] + own[1] - shared[:, -1]), p, q_values(p, tested),
-        log_ratio(shared, logs, a, b, settings.inflated), len(known), tested, len(rows.time), capped, members,
+        log_ratio(shared, logs, a, b, settings.inflated), whole.accounts, tested, whole.read, whole.capped,
+        pa.table({"account": who, "share": share, **columns}),
     )  # fmt: skip

@@ -106,6 +106,12 @@ SELECT account, CAST(SUM(slots) AS BIGINT) AS slots, $sums
 FROM (SELECT account, 1 AS slots, $none FROM presence$longest $companies) AS told GROUP BY account
 """)
 
+EVERYBODY = Template("SELECT * FROM told")
+
+TOLD = Template("SELECT * FROM told WHERE account IN (SELECT account FROM members)")
+
+WHOLE = Template("SELECT COUNT(*) AS accounts, CAST(COALESCE(SUM(slots), 0) AS BIGINT) AS slots FROM told")
+
 OBJECTS = Template("""
 SELECT account, COUNT(*) AS objects FROM
   (SELECT DISTINCT account, object FROM presence$longest WHERE account IN (SELECT account FROM members)) AS own

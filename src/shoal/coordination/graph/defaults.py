@@ -43,7 +43,8 @@ def default_relations() -> tuple[Relation, ...]:
         Relation("user_agent", ("user_agent",), words="send the same user agent"),
         Relation("email_shape", ("domain", "email_shape"), signup,
                  words="signed up with addresses of one pattern at one domain"),
-        Relation("file_content", ("file_sha256",), "type = 'file.uploaded'", role=target, words="uploaded the same content"),
+        Relation("file_content", ("file_sha256",), "type = 'file.uploaded'", role=target,
+                 words="uploaded the same content"),
         Relation("link", ("link",), "type IN ('link.visited', 'link.downloaded')", role=target,
                  words="opened the same link"),
     )  # fmt: skip

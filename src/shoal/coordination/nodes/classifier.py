@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from shoal.coordination.nodes.blend import METHODS, Calibration, blend, calibrate, log_loss, sigmoid
+from shoal.coordination.nodes.blend import METHODS, blend, calibrate, log_loss, sigmoid
 from shoal.coordination.nodes.columns import Columns, labelled, structural
 from shoal.coordination.nodes.graph import NodeGraph, known_codes
 from shoal.coordination.nodes.members import Forest, Line, Scale, grow

@@ -22,6 +22,8 @@ DOUBT = 3.0
 """A template counts as this many sign-ups of ordinary life that it may have caught."""
 CONTEXT = 30.0
 """A context's own habits count fully from some tens of sign-ups on; before, those of all count with it."""
+DISCOUNT = 0.5
+PLACE = 10.0
 ROUNDS = 12
 MOST = 8.0
 """No family speaks louder than e^8 about one sign-up."""
@@ -103,7 +105,7 @@ def _judge(
         for column in reversed(columns):  # from the coarsest to the finest, each resting on the one before
             code = column.code[rows]
             counts = np.bincount(column.code[members][column.code[members] >= 0], minlength=column.size)
-            mine = counts[np.maximum(code, 0)] - own
+            mine = np.maximum(counts[np.maximum(code, 0)] - own - DISCOUNT, 0.0)
             p = usual[column.field.name][rows]
             finer = (mine / np.maximum(p, 1e-12) + DOUBT * ratio) / (size + DOUBT)
             ratio = np.where(code >= 0, finer, ratio)
@@ -112,6 +114,15 @@ def _judge(
     if means:  # they say one thing: the loudest speaks, the others are silent
         kept = parts[:, means]
         parts[:, means] = np.where(np.arange(len(means)) == kept.argmax(axis=1)[:, None], kept, 0.0)
+    place = [at for at, family in enumerate(families) if family in ("network", "client")]
+    if len(place) == 2:
+        both = parts[:, place].clip(0).sum(axis=1)
+        over = both > PLACE
+        parts[np.ix_(over, place)] = np.where(
+            parts[np.ix_(over, place)] > 0,
+            parts[np.ix_(over, place)] * (PLACE / both[over])[:, None],
+            parts[np.ix_(over, place)],
+        )
     prior = np.log(np.maximum(size, 0.5) / free)
     return rows, prior + parts.sum(axis=1), parts
 
