@@ -20,7 +20,7 @@ from shoal.coordination.coaction import CoAction, actions_of, coaction
 from shoal.coordination.content import similar
 from shoal.coordination.content.sets import sets_of_relation
 from shoal.coordination.evidence import PairEvidence
-from shoal.coordination.graph import EntityGraph, GraphBuilder, default_columns, default_relations
+from shoal.coordination.graph import ATTRIBUTES, EntityGraph, GraphBuilder, default_columns, default_relations
 from shoal.coordination.graph.hubs import Hubs, learn_hubs
 from shoal.coordination.graph.pairs import relation_pairs
 from shoal.coordination.templates.find import Templates
@@ -62,7 +62,7 @@ class Seen:
     @property
     def abusive(self) -> Bools:
         """Whether an account is of an operation, bool [accounts]."""
-        return self.operation != ""
+        return np.asarray(self.operation != "", np.bool_)
 
 
 def path_of(family: str, kind: str) -> Path:
@@ -83,7 +83,7 @@ def see_file(path: Path, name: str) -> Seen:
     relations = default_relations()
     builder = GraphBuilder(relations, Layout.of(columns), identity)
     attributes = {
-        column: (column, kind) for column, kind in columns.items() if column in builder.columns and _attribute(column)
+        column: (column, kind) for column, kind in columns.items() if column in builder.columns and column in ATTRIBUTES
     }
     kept: list[pa.Table] = []
     events = 0
@@ -99,12 +99,6 @@ def see_file(path: Path, name: str) -> Seen:
     content = similar(sets_of_relation(graph, graph.relations["file_content"]))
     pairs = (*relation_pairs(graph, hubs), together.evidence(), *templates.evidence(graph), content.evidence(graph))
     return Seen(name, graph, hubs, pairs, together, templates, *_truth(world.groups(), graph, identity), events)
-
-
-def _attribute(column: str) -> bool:
-    from shoal.coordination.graph.defaults import ATTRIBUTES
-
-    return column in ATTRIBUTES
 
 
 def _truth(

@@ -26,7 +26,7 @@ def drawn(count: int, seed: int, curved: bool = False):
 
 @pytest.mark.parametrize("curved", [False, True])
 def test_it_beats_the_mean_member_score_and_is_calibrated(curved):
-    x, y, hint = drawn(400, 1, curved)
+    x, y, hint = drawn(800, 1, curved)
     fitted = fit(x, y, mean_score=np.clip(hint / 1.3, 0, 1))
     assert fitted.card.beats_baseline
     assert fitted.card.kind == ("trees" if curved else "logistic")
@@ -76,13 +76,13 @@ def test_trees_are_lightgbms():
 def test_a_group_is_never_on_both_sides_of_a_fold():
     """Features that only name the operation look perfect where it is on both sides, and show nothing where not."""
     rng = np.random.default_rng(7)
-    operation = np.repeat(np.arange(30), 10)
+    operation = np.repeat(np.arange(80), 5)
     y = (operation % 2).astype(np.int64)
-    x = rng.normal(size=(30, len(FEATURES)))[operation] + 0.01 * rng.normal(size=(300, len(FEATURES)))
+    x = rng.normal(size=(80, len(FEATURES)))[operation] + 0.01 * rng.normal(size=(400, len(FEATURES)))
     leaking = fit(x, y).card.auc
     honest = fit(x, y, groups=[str(o) for o in operation]).card.auc
-    assert leaking > 0.95
-    assert honest < 0.8
+    assert leaking > 0.9
+    assert honest < 0.75
 
 
 @pytest.mark.parametrize("curved", [False, True])
