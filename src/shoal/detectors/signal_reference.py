@@ -21,6 +21,7 @@ def describe(name: str) -> str:
         f"### `{name}`",
         "",
         first,
+        *(["", "Takes up [published tables](#published-tables)."] if kind.takes_tables else []),
         "",
         "| setting | kind | default | allowed | meaning |",
         "|---|---|---|---|---|",

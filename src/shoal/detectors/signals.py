@@ -88,6 +88,11 @@ class Signal(ABC):
     version: ClassVar[int] = 1
     """Raised when the same settings and events give other values or another state."""
     settings: ClassVar[Mapping[str, Setting]]
+    takes_tables: ClassVar[bool] = False
+    """Whether it takes up arrays that a record of the journal publishes (`take_up`)."""
+    tables_measure: ClassVar[bool] = False
+    """Whether its tables are a measure, as an embedding is, and no findings about somebody: columns then mean something
+    else under other tables, and a training frame holds all of its rows under the tables in force at its end."""
 
     def __init__(
         self, definition: SignalDefinition, layout: Layout, identity: Identity, lists: Mapping[str, ListLike]
@@ -129,6 +134,29 @@ class Signal(ABC):
     @abstractmethod
     def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take over the state of a snapshot; raises `Corrupt` where it is none of this kind."""
+
+    def take_up(self, arrays: Mapping[str, npt.NDArray[np.generic]], seq: int) -> str:
+        """Take up the arrays that record `seq` of the journal publishes, from the next row on; none of them: go back to
+        before anything was published. Returns why they are not used (then nothing changes), or "".
+
+        The stage keeps what was taken up beside the snapshot, and hands it back before `restore`. The arrays are
+        read-only and stay as they are. A kind says what is wrong with arrays in `table_problems`, and takes sound ones
+        in `use_tables`."""
+        if not self.takes_tables:
+            return f"a signal of kind {self.kind} takes up no tables"
+        problems = self.table_problems(arrays) if arrays else []
+        if problems:
+            return "; ".join(str(problem) for problem in problems)
+        self.use_tables(arrays, seq)
+        return ""
+
+    def table_problems(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> list[Problem]:  # noqa: ARG002
+        """What is wrong with arrays that are offered (there is one at least). Must not raise, whatever they are."""
+        return []
+
+    def use_tables(self, arrays: Mapping[str, npt.NDArray[np.generic]], seq: int) -> None:
+        """Use sound arrays from here on; none: nothing is published any more."""
+        raise NotImplementedError
 
     def warm(self) -> None:  # noqa: B027 - a signal without kernels has nothing to compile
         """Compile the kernels (or load them from the cache) without touching the state."""

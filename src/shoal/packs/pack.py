@@ -1,19 +1,21 @@
 """What a pack is once read: plain data, resolved and checked.
 
 A pack is a folder of YAML that a team edits: `pack.yaml`, `features/*.yaml`, `signals/*.yaml`, `models/*.yaml`,
-`rules/*.yaml`, `policy.yaml`, `lists/`.
+`relations/*.yaml`, `views/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
 `load.load_pack` reads one; nothing here touches a disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from shoal.coordination.relations import Relation
+from shoal.detectors.anomaly.alerts.definition import ViewDefinition
 from shoal.detectors.models.definition import ModelDefinition
-from shoal.detectors.signal_kinds import signal_columns
+from shoal.detectors.signal_kinds import KINDS, signal_columns
 from shoal.detectors.signals import SignalDefinition
 from shoal.errors import Where
 from shoal.events.schema import EVENT_COLUMNS, Kind
@@ -120,6 +122,8 @@ class Pack:
     disabled: tuple[str, ...] = ()  # what it inherits and leaves out: `rules.link.reported`
     signals: tuple[SignalDefinition, ...] = ()
     models: tuple[ModelDefinition, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    views: tuple[ViewDefinition, ...] = ()  # of the budget of alerts; they decide nothing
 
     @property
     def event_columns(self) -> dict[str, Kind]:
@@ -145,6 +149,11 @@ class Pack:
         return {name: kind for model in self.models for name, kind in model.columns.items()}
 
     @property
+    def stated_kinds(self) -> dict[str, Kind]:
+        """See `stated_kinds`."""
+        return stated_kinds(self.signals, self.models)
+
+    @property
     def computed(self) -> dict[str, Kind]:
         """All columns that the engine adds to an event, in their order: features, signals, fitted detectors."""
         return {**self.feature_kinds, **self.signal_kinds, **self.model_kinds}
@@ -159,3 +168,15 @@ class Pack:
         fires = {test.rule for test in self.tests if test.fires}
         misses = {test.rule for test in self.tests if not test.fires}
         return tuple(rule.id for rule in self.rules if rule.id not in fires or rule.id not in misses)
+
+
+def stated_kinds(signals: Sequence[SignalDefinition], models: Sequence[ModelDefinition]) -> dict[str, Kind]:
+    """Columns that come of what is published beside a pack (fitted detectors, tables that signals take up), so that the
+    test of a rule states them."""
+    published = {
+        name: one.kind
+        for signal in signals
+        if KINDS[signal.kind].takes_tables
+        for name, one in signal_columns(signal).items()
+    }
+    return published | {name: kind for model in models for name, kind in model.columns.items()}

@@ -98,8 +98,8 @@ def focus(pack: Pack, rule_id: str) -> Pack:
 
 def event_table(pack: Pack, test: RuleTest) -> pa.Table:
     """The events of a test as a table; ids `e0`, `e1`, … where none are given. A test of a rule that reads a fitted
-    detector states its score: models are no part of a pack."""
-    columns = pack.event_columns | pack.model_kinds
+    detector, or published campaigns, states their columns: they are no part of a pack."""
+    columns = pack.event_columns | pack.stated_kinds
     names = [name for name in columns if any(row.get(name) is not None for row in test.events)]
     table = {name: pa.array([row.get(name) for row in test.events], columns[name].arrow) for name in names}
     given = table.get("event_id", pa.nulls(len(test.events), pa.string())).to_pylist()

@@ -106,21 +106,21 @@ class Point:
 
 def bars(rows: Sequence[Bar], *, title: str, xlabel: str, says: str) -> Markup:
     """Horizontal bars of shares with their 95 % Wilson intervals, in the order given."""
-    with _drawing():
-        figure, axes = _figure(8.2, 0.9 + 0.27 * max(len(rows), 1))
+    with drawing():
+        figure, axes = new_figure(8.2, 0.9 + 0.27 * max(len(rows), 1))
         for at, row in enumerate(rows):
             value = row.share.value or 0.0
             low, high = row.share.wilson()
             axes.barh(at, value, height=0.62, color=SKY)
             axes.plot([low, high], [at, at], color=INK, linewidth=1.3, solid_capstyle="butt")
             axes.plot([low, high], [at, at], "|", color=INK, markersize=7)
-            note = _cut(row.note, 26) or f"{row.share.successes:,} of {row.share.total:,}"
+            note = cut(row.note, 26) or f"{row.share.successes:,} of {row.share.total:,}"
             axes.text(1.02, at, note, va="center", fontsize=8.5, color=QUIET, transform=axes.get_yaxis_transform())
-        _names(axes, [row.name for row in rows])
+        name_rows(axes, [row.name for row in rows])
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(axis="x")
-        return _finish(figure, axes, title, xlabel, "", says)
+        return finish(figure, axes, title, xlabel, "", says)
 
 
 def moves(
@@ -132,15 +132,15 @@ def moves(
     says: str,
 ) -> Markup:
     """What came (to the right) and what went (to the left), a row a name, stacked by `series` (name to colour)."""
-    with _drawing():
-        figure, axes = _figure(8.2, 1.1 + 0.29 * max(len(rows), 1))
+    with drawing():
+        figure, axes = new_figure(8.2, 1.1 + 0.29 * max(len(rows), 1))
         most = 1
         for at, (_, came, went) in enumerate(rows):
             for sign, counts in ((1, came), (-1, went)):
                 edge = 0
                 for name, colour in series.items():
                     width = counts.get(name, 0)
-                    label = _cut(name) if at == 0 and sign == 1 else None
+                    label = cut(name) if at == 0 and sign == 1 else None
                     axes.barh(at, sign * width, left=sign * edge, height=0.62, color=colour, label=label)
                     edge += width
                 most = max(most, edge)
@@ -148,22 +148,22 @@ def moves(
         axes.set_xlim(-1.08 * most if any(sum(went.values()) for _, _, went in rows) else 0, 1.08 * most)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):,.0f}"))
-        _names(axes, [name for name, _, _ in rows])
+        name_rows(axes, [name for name, _, _ in rows])
         axes.grid(axis="x")
         if rows:
-            _legend(axes, len(series))
-        return _finish(figure, axes, title, xlabel, "", says)
+            legend(axes, len(series))
+        return finish(figure, axes, title, xlabel, "", says)
 
 
 def timeline(rows: Sequence[Stretch], series: Sequence[str], *, title: str, says: str) -> Markup:
     """Stretches of time, one below the other, with marked moments (one marker and colour a series)."""
-    with _drawing():
-        figure, axes = _figure(8.2, 1.1 + 0.29 * max(len(rows), 1))
+    with drawing():
+        figure, axes = new_figure(8.2, 1.1 + 0.29 * max(len(rows), 1))
         for at, row in enumerate(rows):
-            start, end = _days(row.start_us), _days(row.end_us)
+            start, end = days(row.start_us), days(row.end_us)
             axes.barh(at, max(end - start, 0.004), left=start, height=0.5, color=GRID, edgecolor=QUIET, linewidth=0.6)
         for number, name in enumerate(series):
-            points = [(_days(time), at) for at, row in enumerate(rows) for time in row.marks.get(name, ())]
+            points = [(days(time), at) for at, row in enumerate(rows) for time in row.marks.get(name, ())]
             axes.plot(
                 [x for x, _ in points],
                 [y for _, y in points],
@@ -172,13 +172,13 @@ def timeline(rows: Sequence[Stretch], series: Sequence[str], *, title: str, says
                 markersize=5.5,
                 markeredgecolor="white",
                 markeredgewidth=0.6,
-                label=_cut(name),
+                label=cut(name),
                 linestyle="none",
             )
-        _names(axes, [row.name for row in rows])
-        _dates(axes)
-        _legend(axes, len(series))
-        return _finish(figure, axes, title, "", "", says)
+        name_rows(axes, [row.name for row in rows])
+        dates(axes)
+        legend(axes, len(series))
+        return finish(figure, axes, title, "", "", says)
 
 
 def over_time(
@@ -192,19 +192,19 @@ def over_time(
     colours: Mapping[str, str] = TIER_COLOURS,
 ) -> Markup:
     """Stacked bars of counts per interval; `stacks` from the bottom up, each as long as `starts_us`."""
-    with _drawing():
-        figure, axes = _figure(8.2, 2.6)
-        x = [_days(start) for start in starts_us]
+    with drawing():
+        figure, axes = new_figure(8.2, 2.6)
+        x = [days(start) for start in starts_us]
         floor = [0.0] * len(x)
         for number, (name, heights) in enumerate(stacks.items()):
             colour = colours.get(name, CYCLE[number % len(CYCLE)])
-            axes.bar(x, heights, bottom=floor, width=width_us / 86_400e6, align="edge", color=colour, label=_cut(name))
+            axes.bar(x, heights, bottom=floor, width=width_us / 86_400e6, align="edge", color=colour, label=cut(name))
             floor = [low + height for low, height in zip(floor, heights, strict=True)]
-        _dates(axes)
+        dates(axes)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.grid(axis="y")
-        _legend(axes, len(stacks))
-        return _finish(figure, axes, title, "", ylabel, says)
+        legend(axes, len(stacks))
+        return finish(figure, axes, title, "", ylabel, says)
 
 
 def lines(
@@ -220,12 +220,12 @@ def lines(
 ) -> Markup:
     """Lines with their bands, each with its own style and colour; `spans`: x is seconds on a logarithmic axis; `shares`
     puts percent on the y axis, 0 to 1; `mark` draws an upright line."""
-    with _drawing():
-        figure, axes = _figure(8.2, 3.1)
+    with drawing():
+        figure, axes = new_figure(8.2, 3.1)
         for number, row in enumerate(rows):
             colour = CYCLE[number % len(CYCLE)]
             style = STYLES[number % len(STYLES)]
-            axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=_cut(row.name))
+            axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=cut(row.name))
             if row.low is not None and row.high is not None:
                 axes.fill_between(row.x, row.low, row.high, color=colour, alpha=0.15, linewidth=0)
         if mark is not None:
@@ -240,28 +240,28 @@ def lines(
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(visible=True)
-        _legend(axes, len(rows))
-        return _finish(figure, axes, title, xlabel, ylabel, says)
+        legend(axes, len(rows))
+        return finish(figure, axes, title, xlabel, ylabel, says)
 
 
 def amounts(rows: Sequence[tuple[str, float]], *, title: str, xlabel: str, says: str, form: str = "{:,.3g}") -> Markup:
     """Horizontal bars of plain numbers with the number written at the end."""
-    with _drawing():
-        figure, axes = _figure(8.2, 0.9 + 0.27 * max(len(rows), 1))
+    with drawing():
+        figure, axes = new_figure(8.2, 0.9 + 0.27 * max(len(rows), 1))
         for at, (_, value) in enumerate(rows):
             axes.barh(at, value, height=0.62, color=SKY)
             axes.text(value, at, " " + form.format(value), va="center", fontsize=8.5)
-        _names(axes, [name for name, _ in rows])
+        name_rows(axes, [name for name, _ in rows])
         axes.set_xlim(0, max([value for _, value in rows] + [1e-12]) * 1.14)
         axes.grid(axis="x")
-        return _finish(figure, axes, title, xlabel, "", says)
+        return finish(figure, axes, title, xlabel, "", says)
 
 
 def reliability(rows: Sequence[Point], *, title: str, says: str) -> Markup:
     """Expected against observed shares with their intervals, both on logarithmic axes, since abuse is rare; a share of
     0 stands at the lower edge."""
-    with _drawing():
-        figure, axes = _figure(5.4, 4.4)
+    with drawing():
+        figure, axes = new_figure(5.4, 4.4)
         seen = [value for row in rows for value in (row.expected, row.observed) if value > 0]
         least = min([*seen, 0.1]) / 3
         axes.plot([least, 1], [least, 1], ":", color=QUIET, linewidth=1.0)
@@ -277,16 +277,16 @@ def reliability(rows: Sequence[Point], *, title: str, says: str) -> Markup:
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
         axes.minorticks_off()
         axes.grid(visible=True)
-        return _finish(figure, axes, title, "score: abusive, as expected", "observed", says)
+        return finish(figure, axes, title, "score: abusive, as expected", "observed", says)
 
 
 def gains(rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: str) -> Markup:
     """Cumulative gain: lines of shares over a share on a logarithmic axis, worst first."""
-    with _drawing():
-        figure, axes = _figure(8.2, 3.1)
+    with drawing():
+        figure, axes = new_figure(8.2, 3.1)
         for number, row in enumerate(rows):
             colour, style = CYCLE[number % len(CYCLE)], STYLES[number % len(STYLES)]
-            axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=_cut(row.name))
+            axes.plot(row.x, row.y, style, color=colour, linewidth=1.8, label=cut(row.name))
         axes.set_xscale("log")
         begun = [x for row in rows for x, y in zip(row.x, row.y, strict=True) if x > 0 and y >= 0.005]
         axes.set_xlim(min([*begun, 0.01]), 1)
@@ -295,8 +295,8 @@ def gains(rows: Sequence[Line], *, title: str, xlabel: str, ylabel: str, says: s
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.minorticks_off()
         axes.grid(visible=True)
-        _legend(axes, len(rows))
-        return _finish(figure, axes, title, xlabel, ylabel, says)
+        legend(axes, len(rows))
+        return finish(figure, axes, title, xlabel, ylabel, says)
 
 
 def histograms(
@@ -310,64 +310,72 @@ def histograms(
     marks: Mapping[str, float] | None = None,
 ) -> Markup:
     """Shares by cell, one outline a name, each with its own colour and line style; `marks` are upright lines."""
-    with _drawing():
-        figure, axes = _figure(8.2, 2.8)
+    with drawing():
+        figure, axes = new_figure(8.2, 2.8)
         for number, (name, shares) in enumerate(stacks.items()):
             colour, style = CYCLE[number % len(CYCLE)], STYLES[number % len(STYLES)]
-            axes.stairs(shares, edges, color=colour, linestyle=style, linewidth=1.6, label=_cut(name))
+            axes.stairs(shares, edges, color=colour, linestyle=style, linewidth=1.6, label=cut(name))
             axes.stairs(shares, edges, color=colour, alpha=0.12, fill=True)
         for number, (name, at) in enumerate((marks or {}).items()):  # at their own heights: levels may stand close
             axes.axvline(at, color=QUIET, linewidth=1.0, linestyle=":")
-            height, text = 0.96 - 0.09 * number, f" {_cut(name, 12)}"
+            height, text = 0.96 - 0.09 * number, f" {cut(name, 12)}"
             axes.text(at, height, text, fontsize=8.5, color=QUIET, transform=axes.get_xaxis_transform())
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(axis="y")
-        _legend(axes, len(stacks))
-        return _finish(figure, axes, title, xlabel, ylabel, says)
+        legend(axes, len(stacks))
+        return finish(figure, axes, title, xlabel, ylabel, says)
 
 
 @contextmanager
-def _drawing() -> Iterator[None]:
+def drawing() -> Iterator[None]:
+    """The settings of all pictures, for one picture at a time."""
     with _LOCK, matplotlib.rc_context(_RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # measured as a box here; the reader's font has it
         yield
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches with one pair of axes."""
     figure = Figure(figsize=(width, min(height, 60.0)), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _names(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [_cut(name) for name in names])
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Rows from the top down, each with its name."""
+    axes.set_yticks(range(len(names)), [cut(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
 
 
-def _cut(name: str, most: int = _NAME) -> str:
+def cut(name: str, most: int = _NAME) -> str:
+    """A name that fits, without characters that do not print."""
     clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
-def _dates(axes: Axes) -> None:
+def dates(axes: Axes) -> None:
+    """Days along x."""
     locator = AutoDateLocator(tz=UTC, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
     axes.xaxis_date(UTC)
 
 
-def _days(time_us: int) -> float:
+def days(time_us: int) -> float:
+    """A time as Matplotlib counts: days from 1970."""
     return time_us / 86_400e6
 
 
-def _legend(axes: Axes, entries: int) -> None:
+def legend(axes: Axes, entries: int) -> None:
+    """A legend above the axes, where there is more than one thing to tell apart."""
     if entries > 1:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(entries, 5), frameon=False, fontsize=8.5)
 
 
-def _finish(figure: Figure, axes: Axes, title: str, xlabel: str, ylabel: str, says: str) -> Markup:
-    axes.set_xlabel(_cut(xlabel, 110))
-    axes.set_ylabel(_cut(ylabel, 26))
+def finish(figure: Figure, axes: Axes, title: str, xlabel: str, ylabel: str, says: str) -> Markup:
+    """The picture as inline SVG with its caption; `says` tells what is to be seen."""
+    axes.set_xlabel(cut(xlabel, 110))
+    axes.set_ylabel(cut(ylabel, 26))
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     text = out.getvalue()

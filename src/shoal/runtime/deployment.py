@@ -100,9 +100,12 @@ class Deployment:
             asked=warm_up,
         )
         served = set() if engine is None else set(engine.models.in_force)
+        used = set() if engine is None else set(engine.signals.tables)
         self.process(self.writer.control(PACKS, body))
         for name in sorted(served - set(self.running.models.in_force)):
             self.notes.append(f"the model {name} is out of force: its columns mean something else now")
+        for name in sorted(used & {one.id for one in pack.signals} - set(self.running.signals.tables)):
+            self.notes.append(f"the tables of the signal {name} are out of force: it is defined otherwise now")
         self.parts.note()
         return pack
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoal.detectors.models.definition import Input
 from shoal.detectors.models.serving import Serving
 from shoal.detectors.signal_kinds import KINDS
 from shoal.detectors.signal_stage import SignalStage
@@ -45,7 +46,11 @@ from shoal.storage.frames import Group
 
 MODELS = "models"
 """The kind of the record that publishes a fitted detector: its name and its files (none: it is withdrawn)."""
-SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 3
+TABLES = "tables"
+"""The kind of the record that publishes arrays for a signal (`detectors.signal_tables`; none: they are withdrawn)."""
+SNAPSHOT_FORMAT, SNAPSHOT_VERSION = "shoal.engine", 4
+_READ = (3, SNAPSHOT_VERSION)
+"""Versions that are read; 3 knew no published tables."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ class Engine:
     """One pack, compiled for one deployment's identity.
 
     `published`: the seq of the record that published the pack. `carried`: definitions of earlier packs whose state the
-    engine takes over from a snapshot and goes on feeding, though the pack may not read them.
+    engine takes over from a snapshot and goes on feeding, though the pack may not read them. `also`: event columns and
+    attributes that the frame carries beside those that the pack reads.
     """
 
     def __init__(
@@ -83,13 +89,14 @@ class Engine:
         published: int = -1,
         carried: Sequence[FeatureDefinition] = (),
         revise: tuple[float, int] | None = None,
+        also: Collection[str] = (),
     ) -> None:
         self.pack = pack
         self.published = published
         self.identity = identity
         self.history_complete = history_complete
         self.lists: Mapping[str, NamedList] = pack.named_lists()
-        used = used_columns(pack, carried)
+        used = used_columns(pack, carried) | set(also)
         self.event_layout = Layout.of({name: kind for name, kind in pack.event_columns.items() if name in used})
         self.features = FeatureEngine(
             pack.features,
@@ -160,13 +167,31 @@ class Engine:
         return outcome
 
     def install(self, group: Group) -> list[str]:
-        """Put the models in force that the records of a group publish; returns which are not used and why."""
+        """Put in force what the records of a group publish, models and tables of signals; returns which are not used,
+        and why."""
         notes = []
         for frame in group.controls:
             if frame.kind == MODELS:
                 note = self.models.take_up(str(frame.body["name"]), frame.body["files"], frame.seq)
                 notes += [note] if note else []
+            elif frame.kind == TABLES:
+                notes += self.signals.take_up(frame.body, frame.seq)
+                notes += self._offer()
         return notes
+
+    def fix_measures(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Hold all rows under the last of these published tables that are a measure (seq and body, in order), whatever
+        the journal says where: for training, whose rows must mean one thing."""
+        self.signals.fix(records)
+        self._offer()
+
+    @property
+    def offered(self) -> dict[str, Input]:
+        """The inputs that fitted detectors may read, with the hash of what they mean now."""
+        return offered_inputs(self.pack, self.signals.measures)
+
+    def _offer(self) -> list[str]:
+        return self.models.offer(self.offered) if self.pack.models else []
 
     @property
     def revised(self) -> Revised | None:
@@ -212,6 +237,7 @@ class Engine:
             "pack": self.pack.hash,
             "history_complete": self.history_complete,
             "models": self.models.write(folder / "models"),
+            "tables": {name: found.seq for name, found in self.signals.tables.items()},
         }
         with (folder / "engine.json").open("w", encoding="utf-8") as stream:
             json.dump(mark, stream)
@@ -244,7 +270,8 @@ class Engine:
 
     def _take(self, folder: Path, mark: Mapping[str, Any], *, new_partial: bool) -> int:
         self.features.restore(folder / "features", new_partial=new_partial)
-        self.signals.restore(folder / "signals", new_empty=new_partial)
+        self.signals.restore(folder / "signals", mark.get("tables"), new_empty=new_partial)
+        self._offer()
         self.models.read(folder / "models", mark["models"])
         now = self.features.now
         for part in self.features.parts:
@@ -265,7 +292,7 @@ def read_mark(folder: Path) -> dict[str, Any]:
         told = (mark["format"], mark["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(f"{folder}: no snapshot of an engine: {error}") from error
-    if told != (SNAPSHOT_FORMAT, SNAPSHOT_VERSION):
+    if told[0] != SNAPSHOT_FORMAT or told[1] not in _READ:
         raise Unsupported(f"{folder}: {told[0]} version {told[1]}")
     return dict(mark)
 

@@ -29,7 +29,7 @@ class OneStream:
         self._engine = Engine(pack, identity, history_complete=True, capacity=1024)
         self._facts, self._enricher = FactTable(identity), Enricher()
         self._lateness_us = round(pack.settings.lateness_s * 1e6)
-        self._attributes = set(pack.attributes) | set(pack.model_kinds)
+        self._attributes = set(pack.attributes) | set(pack.stated_kinds)
         self._seq, self._as_of = 0, 0
 
     def run(self, events: pa.Table, facts: pa.Table) -> testing.Outcome:

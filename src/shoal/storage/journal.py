@@ -33,7 +33,7 @@ from shoal.storage.segments import AcknowledgedMark, Cut, EncodedFrame, FolderLo
 
 __all__ = ["CUTTING_KINDS", "Cut", "Journal", "Position", "SegmentLoad"]
 
-CUTTING_KINDS = frozenset({"packs", "lists", "models", "indicators"})
+CUTTING_KINDS = frozenset({"packs", "lists", "models", "tables", "indicators"})
 """Control records that cut a batch (FEATURES.md, point 5)."""
 
 _KIND_NAME = re.compile(r"[a-z][a-z0-9_.]{0,63}")

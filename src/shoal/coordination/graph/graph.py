@@ -16,6 +16,8 @@ import numpy.typing as npt
 from shoal.coordination.relations import Relation
 
 Ints = npt.NDArray[np.int64]
+NETWORK_KINDS = ("unknown", "home", "mobile", "office", "vpn", "hosting")
+"""What `Edges.kinds` counts; the numbers are persisted."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Edges:
 
     `entity_ids` int64 [entities]: ids by entity code. `account_start` int64 [accounts + 1]: the edges of account a are
     `account_start[a]:account_start[a + 1]`. `entity` int64 [edges]: entity codes. `first`, `last` int64 [edges], µs
-    UTC, and `count` int64 [edges]: when and how often the pair was seen.
+    UTC, and `count` int64 [edges]: when and how often the pair was seen. `kinds` uint8 [entities], of relations over
+    addresses: the network kind last seen with the entity (a place in `NETWORK_KINDS`; 0: unknown).
     """
 
     relation: Relation
@@ -34,6 +37,7 @@ class Edges:
     first: Ints
     last: Ints
     count: Ints
+    kinds: npt.NDArray[np.uint8] | None = None
 
     @property
     def size(self) -> int:

@@ -29,6 +29,11 @@ _ORDERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("shoal.models", (), (*_HEAD, "models")),
     ("shoal.models", ("models", "*"), (
         "threat", "description", "on", "subject", "labels", "inputs", "rising", "falling", "budgets")),
+    ("shoal.relations", (), (*_HEAD, "relations")),
+    ("shoal.relations", ("relations", "*"), (
+        "columns", "on", "subject", "strength", "role", "cap", "words")),
+    ("shoal.views", (), (*_HEAD, "views")),
+    ("shoal.views", ("views", "*"), ("description", "rows", "on", "subject", "key", "high", "low")),
     ("shoal.rules", (), (*_HEAD, "rules")),
     ("shoal.rules", ("rules", "*"), (
         "title", "description", "threat", "subject", "severity", "confidence", "confirmed", "family", "technique",

@@ -22,6 +22,8 @@ _PATTERNS = (
     "features/*.yaml",
     "signals/*.yaml",
     "models/*.yaml",
+    "relations/*.yaml",
+    "views/*.yaml",
     "rules/*.yaml",
     "lists/*.yaml",
     "lists/*.txt",

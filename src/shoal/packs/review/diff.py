@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from shoal.coordination.relations import Relation
+from shoal.detectors.anomaly.alerts.definition import ViewDefinition
 from shoal.detectors.models.definition import ModelDefinition
 from shoal.features.definitions import FeatureDefinition
 from shoal.packs.pack import ListDefinition, Pack, RuleTest
@@ -71,8 +73,23 @@ _Fields = Mapping[str, str]
 
 
 def _sections(old: Pack, new: Pack) -> list[tuple[str, dict[str, _Fields], dict[str, _Fields]]]:
-    read = (_head, _settings, _attributes, _features, _signals, _models, _rules, _threats, _actions, _allow, _lists)
-    names = ("pack", "settings", "attribute", "feature", "signal", "model", "rule", "threat", "action", "allow", "list")
+    read = (
+        _head,
+        _settings,
+        _attributes,
+        _features,
+        _signals,
+        _models,
+        _relations,
+        _views,
+        _rules,
+        _threats,
+        _actions,
+        _allow,
+        _lists,
+    )
+    names = ("pack", "settings", "attribute", "feature", "signal", "model", "relation", "view", "rule", "threat",
+             "action", "allow", "list")  # fmt: skip
     return [(name, one(old), one(new)) for name, one in zip(names, read, strict=True)]
 
 
@@ -121,7 +138,9 @@ def _attributes(pack: Pack) -> dict[str, _Fields]:
     return {one.name: {"path": one.path, "type": one.kind.name.lower()} for one in pack.attributes.values()}
 
 
-def _plain(one: FeatureDefinition | ModelDefinition | Rule | AllowEntry, without: tuple[str, ...]) -> dict[str, str]:
+def _plain(
+    one: FeatureDefinition | ModelDefinition | Relation | ViewDefinition | Rule | AllowEntry, without: tuple[str, ...]
+) -> dict[str, str]:
     """The fields of a definition as texts."""
     found = {}
     for field in fields(one):
@@ -160,6 +179,17 @@ def _models(pack: Pack) -> dict[str, _Fields]:
         plain = _plain(one, ("id", "origin", "budgets", "monotone"))
         found[one.id] = plain | {"budgets": budgets, "monotone": monotone}
     return found
+
+
+def _relations(pack: Pack) -> dict[str, _Fields]:
+    return {
+        one.id: _plain(one, ("id", "origin")) | {"strength": one.strength.value, "role": one.role.value}
+        for one in pack.relations
+    }
+
+
+def _views(pack: Pack) -> dict[str, _Fields]:
+    return {one.id: _plain(one, ("id", "origin")) for one in pack.views}
 
 
 def _rules(pack: Pack) -> dict[str, _Fields]:

@@ -1,0 +1,1 @@
+"""What ties accounts together, as a pack declares it: `relations/*.yaml`, read and checked."""
