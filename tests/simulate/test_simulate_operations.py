@@ -294,6 +294,10 @@ def test_a_world_that_reacts_can_hold_an_operation():
     assert ledger["refused"] > 5
     assert ledger["accounts_burned"] >= 5
     assert seen > 5000
+    members = pl.from_arrow(world.groups()).filter(pl.col("attack") == "it")
+    assert members.height == 30 + ledger["accounts_replaced"] > 30
+    assert members["account"].is_unique().all()
+    assert members["group"].n_unique() == 6
 
 
 def test_the_shipped_world_has_them_all():
