@@ -23,8 +23,6 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from shoal.coordination.nodes.blend import METHODS, blend, calibrate, log_loss, sigmoid
-from shoal.coordination.nodes.columns import Columns, labelled, structural
 from shoal.coordination.nodes.blend import FEW, METHODS, Calibration, blend, calibrate, log_loss, sigmoid
 from shoal.coordination.nodes.columns import Columns, Extent, labelled, structural
 from shoal.coordination.nodes.graph import NodeGraph, known_codes
@@ -78,14 +76,6 @@ class NodeClassifier:
         seed: int = 0,
         num_threads: int = 1,
     ) -> None:
-        self.members, self.labels, self.wavelets, self.trees, self.leaves = members, labels, wavelets, trees, leaves
-        self.bags, self.folds, self.calibration, self.seed, self.num_threads = (
-            bags,
-            folds,
-            calibration,
-            seed,
-            num_threads,
-        )
         self.members, self.labels, self.columns, self.wavelets = members, labels, columns, wavelets
         self.trees, self.leaves = trees, leaves
         self.bags, self.folds, self.calibration, self.seed, self.num_threads = bags, folds, calibration, seed, num_threads

@@ -227,16 +227,6 @@ def _soften(families: tuple[str, ...], parts: Floats) -> None:
         kept = parts[:, means]
         parts[:, means] = np.where(np.arange(len(means)) == kept.argmax(axis=1)[:, None], kept, 0.0)
     place = [at for at, family in enumerate(families) if family in ("network", "client")]
-    if len(place) == 2:
-        both = parts[:, place].clip(0).sum(axis=1)
-        over = both > PLACE
-        parts[np.ix_(over, place)] = np.where(
-            parts[np.ix_(over, place)] > 0,
-            parts[np.ix_(over, place)] * (PLACE / both[over])[:, None],
-            parts[np.ix_(over, place)],
-        )
-    prior = np.log(np.maximum(size, 0.5) / free)
-    return rows, prior + parts.sum(axis=1), parts
     said = parts[:, place].clip(0).sum(axis=1)
     scale = np.minimum(PLACE / np.maximum(said, 1e-12), 1.0)
     parts[:, place] = np.where(parts[:, place] > 0, parts[:, place] * scale[:, None], parts[:, place])
