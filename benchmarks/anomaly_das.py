@@ -23,10 +23,12 @@ import polars as pl
 import pyarrow as pa
 from scipy.stats import beta
 
-from benchmarks.anomaly_das_views import CODED, COLUMNS, DAY, VIEWS, Log, view_rows
 from shoal.detectors.anomaly.alerts import Alert, AlertBudget, View
+from shoal.detectors.anomaly.alerts.rows import COLUMNS, DAY, ENTITIES, Log, rows_of
 from shoal.detectors.anomaly.forest import Forest
 from shoal.detectors.anomaly.neighbours import NearestNeighbours
+from shoal.packs.load import load_pack
+from shoal.runtime.judge.alerts import spend
 from shoal.simulate import simulate
 from shoal.simulate.scenario import read_scenario
 
@@ -34,6 +36,9 @@ SCENARIO = Path(__file__).parent / "scenarios" / "alerts.yaml"
 LEARN_DAYS, REPORT_SEEDS = 6, 106
 PER_DAY = (5, 10, 20, 40, 80, 160, 320)
 KINDS = ("insider_exfiltration", "lateral_movement")
+DECLARED = load_pack("file_sharing").views
+VIEWS = tuple(one.view({}) for one in DECLARED)
+"""The views of the pack that ships, as `shoal alerts` has them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def make_world(accounts: int, seed: int) -> World:
         assert isinstance(table, pl.DataFrame)
         parts.append(
             table.with_columns(
-                pl.col("type").cast(pl.Categorical), *(_code(name) for name in table.columns if name in CODED)
+                pl.col("type").cast(pl.Categorical), *(_code(name) for name in table.columns if name in ENTITIES)
             )
         )
         facts.append(part.facts)
@@ -85,20 +90,12 @@ def _code(name: str) -> pl.Expr:
 
 def alerts_of(rows: dict[str, pl.DataFrame], views: Iterable[View], days: int, per_day: float) -> list[Alert]:
     """All alerts of a world, day after day."""
-    views = tuple(views)
-    budget = AlertBudget(views, per_day=per_day, learn_days=LEARN_DAYS)
-    by_day = {view.name: rows[view.name].partition_by("day", as_dict=True) for view in views}
-    out: list[Alert] = []
-    for day in range(days):
-        for view in views:
-            some = by_day[view.name].get((day,))
-            if some is not None:
-                values = some.select(list(view.directions)).to_numpy()
-                budget.add(
-                    view.name, some["key"].cast(pl.String).to_list(), values, some["account"].cast(pl.String).to_list()
-                )
-        out += budget.close(day)
-    return out
+    return spend(AlertBudget(tuple(views), per_day=per_day, learn_days=LEARN_DAYS), rows, range(days))
+
+
+def view_rows(log: Log) -> dict[str, pl.DataFrame]:
+    """The rows of each view, its directions in their order."""
+    return {one.id: rows_of(log, one.rows).select("day", "key", "account", *one.columns) for one in DECLARED}
 
 
 def found_in(world: World, alerts: list[Alert]) -> set[str]:

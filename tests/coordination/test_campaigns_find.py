@@ -8,7 +8,7 @@ from planted_graphs import DAY, HOUR, MINUTE, START, World, edges_of, evidence, 
 
 from shoal.coordination.campaigns.find import find
 from shoal.coordination.campaigns.fuse import CampaignSettings, fuse, needed_llr
-from shoal.coordination.campaigns.groups import components, form
+from shoal.coordination.campaigns.groups import form
 from shoal.coordination.evidence import PairEvidence, empty
 from shoal.coordination.graph.graph import EntityGraph
 from shoal.errors import InvalidInput
@@ -59,6 +59,13 @@ def test_sources_of_one_family_count_once_and_the_strongest_counts():
     alone = fuse([pair("network", 0, 1, 5.0)], EVERY, 10_000)
     assert fused.logit[0] == alone.logit[0]
     assert [fused.sources[i] for i in fused.row_source] == ["network"]
+
+
+def test_a_source_in_two_parts_counts_by_its_strongest():
+    fused = fuse([pair("signup", 0, 1, 3.0), pair("signup", [0, 2], [1, 3], 50.0, hard=True)], EVERY, 10_000)
+    assert fused.sources == ("signup",)
+    assert fused.hard.tolist() == [True, True]
+    assert fused.logit[0] == fused.logit[1] > 0
 
 
 def test_evidence_against_takes_away():
@@ -322,7 +329,6 @@ BAD = [
     ("reversed", [pair("ip", 3, 2, 1.0)], "campaigns.pair_order"),
     ("twice", [pair("ip", [0, 0], [1, 1], 1.0)], "campaigns.pair_twice"),
     ("disorder", [pair("ip", [2, 0], [3, 1], 1.0)], "campaigns.pair_twice"),
-    ("source twice", [pair("ip", 0, 1, 1.0), pair("ip", 2, 3, 1.0)], "campaigns.source_twice"),
     ("support", [pair("ip", 0, 1, 1.0, support=-1)], "campaigns.support"),
 ]
 
@@ -377,12 +383,6 @@ def test_settings_out_of_range_are_refused_together(change, names):
     with pytest.raises(InvalidInput) as caught:
         replace(EVERY, **change)
     assert {p.where.path for p in caught.value.problems} == names
-
-
-def test_components_are_dense_labels():
-    labels = components(5, np.array([0, 3]), np.array([1, 4]))
-    assert len(set(labels.tolist())) == 3
-    assert labels[0] == labels[1] != labels[2]
 
 
 def test_edges_of_no_rows_are_an_empty_relation():

@@ -144,10 +144,15 @@ def learned_pack(folder: Path, *, step: int = 1, **more: Any) -> Path:
     return folder
 
 
-def model_files(pack: Path, seed: int = 1, **changed: Any) -> dict[str, bytes]:
-    """A model of `guess`: made-up data, more failures are worse. `changed`: fields of the metadata."""
+def model_files(pack: Path, seed: int = 1, hashes: Mapping[str, str] | None = None, **changed: Any) -> dict[str, bytes]:
+    """A model of `guess`: made-up data, more failures are worse. `changed`: fields of the metadata; `hashes`: of inputs
+    that mean something else than the pack alone says."""
+    hashes = hashes or {}
     rng = np.random.default_rng(seed)
-    x = np.column_stack([rng.integers(0, 60, 800), rng.random(800), rng.integers(0, 12, 800)]).astype(np.float64)
+    definition = load_pack(pack).models[0]
+    columns = [rng.integers(0, 60, 800), rng.random(800), rng.integers(0, 12, 800)]
+    columns += [np.zeros(800)] * (len(definition.inputs) - len(columns))
+    x = np.column_stack(columns).astype(np.float64)
     target = (x[:, 1] + x[:, 2] / 12 + rng.normal(0, 0.2, 800) > 1.1).astype(int)
     options = {"objective": "binary", "num_leaves": 7, "num_threads": 1, "verbose": -1, "seed": seed}
     text = lightgbm.train(options, lightgbm.Dataset(x, target), 12).model_to_string()
@@ -164,7 +169,8 @@ def model_files(pack: Path, seed: int = 1, **changed: Any) -> dict[str, bytes]:
         "subject": "account",
         "labels": list(definition.labels),
         "inputs": [
-            InputColumn(name, offered[name].kind.name.lower(), offered[name].hash, f"the {name}") for name in INPUTS
+            InputColumn(name, offered[name].kind.name.lower(), hashes.get(name, offered[name].hash), f"the {name}")
+            for name in definition.inputs
         ],
         "calibration": Calibration("isotonic", [-4.0, 0.0, 4.0], [0.02, 0.5, 0.97]),
         "levels": [Level("watch", -0.5, 50, 40, 30, 50), Level("challenge", 0.5, 10, 8, 5, 12)],

@@ -180,7 +180,7 @@ SMALL = "shoal_scenario: 1\nname: s\nstart: 2025-03-03\ndays: 1\npopulation: {ac
 
 @st.composite
 def odd_scenarios(draw):
-    share = st.sampled_from([0, 0.01, 0.5, 1])
+    share, reuse = st.sampled_from([0, 0.01, 0.5, 1]), st.sampled_from([1, 2.5, 100])
     lines = [
         "shoal_scenario: 1", "name: s", "start: 2025-03-08", f"days: {draw(st.integers(1, 2))}",
         f"population: {{accounts: {draw(st.integers(20, 80))}, signups_per_day: {draw(st.sampled_from([0, 40]))}, "
@@ -196,6 +196,18 @@ def odd_scenarios(draw):
         f"delivery: {{late_share: {draw(share)}, duplicate_share: {draw(share)}, disorder_s: {draw(share)}}}",
     ]  # fmt: skip
     if draw(st.booleans()):
+        few = st.sampled_from([0, 1, 3])
+        lines.append(
+            f"structure: {{means: {{card_share: {draw(share)}, phone_share: {draw(share)}, "
+            f"recovery_share: {draw(share)}, company_cards: {draw(share)}, attested_share: {draw(share)}, "
+            f"invited_share: {draw(share)}, folder_share: {draw(share)}}}, "
+            f"campuses: {{count: {draw(few)}, students: {draw(st.sampled_from([2, 30]))}, "
+            f"lab_computers: {draw(few)}, lab_share: {draw(share)}, class_size: {draw(st.sampled_from([2, 9]))}}}, "
+            f"resellers: {{count: {draw(few)}, customers: 4, sets_up: {draw(share)}}}, "
+            f"onboardings: {{count: {draw(few)}}}, following: {{channels: {draw(few)}, followers: 9}}, "
+            f"teams: {{morning_share: {draw(share)}}}}}"
+        )
+    if draw(st.booleans()):
         lines.append("homes: [{country: IS, city: Vik, lat: 63.4, lon: -19, utc_offset_h: 0}]")
     happenings = draw(st.lists(st.sampled_from(CALENDAR_KINDS), max_size=2))
     if happenings:
@@ -206,12 +218,20 @@ def odd_scenarios(draw):
     for kind in draw(st.lists(st.sampled_from(sorted(ADVERSARIES)), max_size=3)):
         more = ""
         if hasattr(ADVERSARIES[kind], "origin"):
-            more = f", origin: {draw(st.sampled_from(FROM))}, tool: {draw(st.sampled_from(TOOLS))}"
+            more = f", origin: {draw(st.sampled_from(FROM))}"
+        if hasattr(ADVERSARIES[kind], "tool"):
+            more += f", tool: {draw(st.sampled_from(TOOLS))}"
         if kind == "account_takeover":
             more += f", near: {draw(st.sampled_from(['anywhere', 'country', 'city', 'network']))}, token: {draw(share)}"
             more += f", victims: 30, share_out: {draw(share)}, exfiltrate: {draw(share)}"
         if kind in ("credential_stuffing", "password_spraying"):
             more += f", attempts: {draw(st.sampled_from([1, 300]))}, hit_rate: {draw(share)}, use_rate: 1, share_out: 1"
+        if kind == "operation":
+            more += f", accounts: {draw(st.sampled_from([2, 30]))}, cell_size: {draw(st.sampled_from([0, 3, 50]))}"
+            more += f", aged_share: {draw(share)}, hijacked_share: {draw(share)}, mutation: {draw(share)}"
+            more += f", address_reuse: {draw(reuse)}, device_reuse: {draw(reuse)}, card_reuse: {draw(reuse)}"
+            more += f", camouflage: {draw(share)}, popular: {draw(share)}, honest_targets: {draw(share)}"
+            more += f", invited: {draw(share)}, app_share: {draw(share)}, stagger_h: {draw(st.sampled_from([0, 90]))}"
         if kind in ("phishing", "malware"):
             more += f", fresh: {draw(share)}, visits: 5"
         start = draw(st.sampled_from([0, 0.5, 0.99]))

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from shoal.simulate import BENIGN_KINDS, KINDS, builtin_scenario, builtin_scenarios, simulate, write_world
+from shoal.simulate import BENIGN_KINDS, GROUP_KINDS, KINDS, builtin_scenario, builtin_scenarios, simulate, write_world
 from shoal.simulate.catalogue import TYPES
 from shoal.simulate.scenario import ADVERSARIES, Scenario, parse_scenario
 
@@ -107,7 +107,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
 
 def test_the_page_names_what_there_is():
     page = PAGE.read_text(encoding="utf-8")
-    for word in (*KINDS, *BENIGN_KINDS, *TYPES, *builtin_scenarios()):
+    for word in (*KINDS, *BENIGN_KINDS, *GROUP_KINDS, *TYPES, *builtin_scenarios()):
         assert f"`{word}`" in page, word
 
 
@@ -126,7 +126,15 @@ def promised():
 @pytest.fixture(scope="module")
 def events():
     tables = []
-    for name in ("fortnight", "giveaway-abuse", "data-theft", "malware-and-reupload", "service-incident", "ransomware"):
+    for name in (
+        "fortnight",
+        "giveaway-abuse",
+        "data-theft",
+        "malware-and-reupload",
+        "service-incident",
+        "ransomware",
+        "operations",
+    ):
         scenario = builtin_scenario(name)
         people = dataclasses.replace(scenario.population, accounts=3000 if name == "fortnight" else 700)
         tables += simulate(dataclasses.replace(scenario, population=people), seed=5).blocks()

@@ -6,7 +6,9 @@ import typer
 
 from shoal import __version__
 from shoal.cli import (
+    alerts,
     backtest,
+    campaigns,
     cohorts,
     demo,
     doctor,
@@ -52,12 +54,14 @@ app.command("explain")(explain.explain)
 app.command("backtest")(backtest.backtest)
 app.command("cohorts")(cohorts.cohorts)
 app.command("rates")(rates.rates)
+app.command("alerts")(alerts.alerts)
 app.command("doctor")(doctor.doctor)
 app.command("warmup")(warmup.warmup)
 app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("inspect")(formats.inspect)
 app.add_typer(formats.app, name="formats", help="List the formats that are read and written; draft a mapping file.")
+app.add_typer(campaigns.app, name="campaigns", help="Accounts that act as one: find, show, explain, export them.")
 app.add_typer(journal.app, name="journal", help="Verify, measure, shorten and erase from a journal.")
 app.add_typer(
     pack.app, name="pack", help="Write, check, test, compare, tune and share packs of features, rules and policy."

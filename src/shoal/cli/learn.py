@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from shoal.runtime.learning.frames import Gathered
+    from shoal.runtime.learning.tables import PublishedTable
     from shoal.runtime.run import Progress
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -219,22 +220,59 @@ def publish(
     console.print(f"{made.metadata.name} ({made.identity}) decides from record {seq + 1:,} on", markup=False)
 
 
+@app.command("embed")
+def embed(
+    signal: str = typer.Argument(..., metavar="SIGNAL", help="A signal of kind behaviour_embedding."),
+    home: Path = _HOME,
+    groups: int = typer.Option(8, "--groups", help="How many kinds of accounts to tell apart."),
+    least: float = typer.Option(3.0, "--least", help="Leave out accounts that did less, in events."),
+    seed: int = typer.Option(0, "--seed", help="The same seed and journal give the same embedding."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Fit and show; publish nothing."),
+) -> None:
+    """Fit an embedding of what accounts do, and publish it for a signal: its columns are known from there on."""
+    from shoal.cli.show import out as console
+    from shoal.cli.show import progress_bars
+    from shoal.runtime.deployment import open_deployment
+    from shoal.runtime.home import open_home
+    from shoal.runtime.learning.embed import embed as embedded
+
+    with progress_bars() as progress:
+        deployment = open_deployment(open_home(home, create=False), progress.stage)
+        try:
+            progress.stage("fitting")
+            found = embedded(deployment, signal, groups=groups, least=least, seed=seed, publish=not dry_run)
+        finally:
+            deployment.close()
+    sizes = ", ".join(f"{size:,}" for size in found.sizes)
+    console.print(
+        f"{found.accounts:,} accounts in groups of {sizes}; {found.spread:.2f} from their centre", markup=False
+    )
+    if not dry_run:
+        console.print(f"{signal} uses it from record {found.record + 1:,} on", markup=False)
+    for name in found.out_of_force:
+        console.print(f"the model {name} reads it and is out of force: shoal learn fit {name}", markup=False)
+
+
 @app.command("withdraw")
 def withdraw(
-    detector: str = typer.Argument(..., metavar="DETECTOR", help="A detector with a model in force."),
+    detector: str = typer.Argument(
+        ..., metavar="NAME", help="A detector with a model in force, or a signal with tables."
+    ),
     home: Path = _HOME,
 ) -> None:
-    """Take a model out of force: its scores are unknown from here on."""
+    """Take a model out of force, or a signal's published tables: its columns are unknown from here on."""
     from shoal.cli.show import out as console
     from shoal.cli.show import progress_bars
     from shoal.runtime.deployment import open_deployment
     from shoal.runtime.home import open_home
     from shoal.runtime.learning.publish import withdraw_model
+    from shoal.runtime.learning.tables import withdraw_table
 
     with progress_bars() as progress:
         deployment = open_deployment(open_home(home, create=False), progress.stage)
         try:
-            seq = withdraw_model(deployment, detector)
+            is_table = detector in deployment.running.signals.tables
+            seq = (withdraw_table if is_table else withdraw_model)(deployment, detector)
         finally:
             deployment.close()
     console.print(f"{detector} decides nothing from record {seq + 1:,} on", markup=False)
@@ -242,7 +280,7 @@ def withdraw(
 
 @app.command("list")
 def list_models(home: Path = _HOME) -> None:
-    """List the models that were published, and when."""
+    """List the models and the tables of signals that were published, and when."""
     from rich.table import Table
 
     from shoal.cli.show import moment
@@ -256,7 +294,16 @@ def list_models(home: Path = _HOME) -> None:
     for one in found:
         state = "withdrawn" if not one.files else "in force" if last[one.name] == one.seq else "replaced"
         table.add_row(f"{one.seq:,}", moment(one.as_of), one.name, one.identity or "-", state)
-    console.print(table if found else "no model was published here")
+    tables = _published_tables(home)
+    ends = {one.tables.signal: one.seq for one in tables if one.tables is not None}
+    for other in tables:
+        if other.tables is None:
+            table.add_row(f"{other.seq:,}", moment(other.as_of), "-", "-", f"damaged: {other.why}")
+            continue
+        name = other.tables.signal
+        state = "withdrawn" if not other.tables.arrays else "last" if ends[name] == other.seq else "replaced"
+        table.add_row(f"{other.seq:,}", moment(other.as_of), name, other.tables.sha256[:16], f"tables, {state}")
+    console.print(table if found or tables else "no model was published here")
 
 
 def _gather(
@@ -309,6 +356,19 @@ def _published(home: Path) -> list[Any]:
     journal = Journal.open(opened.journal, identity=opened.identity, read_only=True)
     try:
         return list(published(journal))
+    finally:
+        journal.close()
+
+
+def _published_tables(home: Path) -> list[PublishedTable]:
+    from shoal.runtime.home import open_home
+    from shoal.runtime.learning.tables import published_tables
+    from shoal.storage.journal import Journal
+
+    opened = open_home(home, create=False)
+    journal = Journal.open(opened.journal, identity=opened.identity, read_only=True)
+    try:
+        return published_tables(journal)
     finally:
         journal.close()
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from shoal.detectors.anomaly.streaming.signal import StreamAnomaly
 from shoal.detectors.behaviour.baseline import EntityBaseline
+from shoal.detectors.behaviour.profile import BehaviourEmbedding
 from shoal.detectors.behaviour.sequence import SequenceSurprise
+from shoal.detectors.bursts.signal import EdgeBurst
 from shoal.detectors.membership.signal import CampaignMembership
 from shoal.detectors.signals import Output, Signal, SignalDefinition
 from shoal.detectors.takeover.likelihood import LoginLikelihood
@@ -14,6 +16,8 @@ from shoal.detectors.takeover.segments import LoginSegments
 
 KINDS: Mapping[str, type[Signal]] = {
     CampaignMembership.kind: CampaignMembership,
+    BehaviourEmbedding.kind: BehaviourEmbedding,
+    EdgeBurst.kind: EdgeBurst,
     EntityBaseline.kind: EntityBaseline,
     LoginLikelihood.kind: LoginLikelihood,
     LoginSegments.kind: LoginSegments,

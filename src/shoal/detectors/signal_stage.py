@@ -53,6 +53,7 @@ class SignalStage:
         self.signals: list[Signal] = [KINDS[one.kind](one, layout, identity, lists) for one in definitions]
         self.tables: dict[str, TakenUp] = {}
         """By the id of the signal."""
+        self._fixed: frozenset[str] = frozenset()
         self._given = (layout, identity, lists)
         self._widths = [len(signal_columns(one)) for one in definitions]
 
@@ -73,12 +74,32 @@ class SignalStage:
             return [f"the tables published by record {seq} are not used: {error}"]
         chosen = [one for one in self.definitions if one.hash == found.definition]
         chosen = [one for one in chosen if one.id == found.signal] or chosen
+        if chosen and self._fixed.issuperset(one.id for one in chosen):
+            return []
         if not chosen:
             return [f"the tables of {found.signal} published by record {seq} are not used: no signal is so defined now"]
         notes = (self._take(one.id, found.arrays, found.sha256, seq) for one in chosen)
         return [
             f"the tables of {found.signal} published by record {seq} are not used: {note}" for note in notes if note
         ]
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """By the id of the signal, the SHA-256 of the tables in use that are a measure (`Signal.tables_measure`)."""
+        return {name: found.sha256 for name, found in self.tables.items() if name in self._measured()}
+
+    def fix(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Take up the last measure of each signal among these records (seq and body, in order) for good: further
+        records of measures change nothing."""
+        measured = self._measured()
+        hashes = {one.hash for one in self.definitions if one.id in measured}
+        for seq, body in records:
+            if body.get("definition") in hashes:
+                self.take_up(body, seq)
+        self._fixed = measured
+
+    def _measured(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.definitions if KINDS[one.kind].tables_measure)
 
     def verify(self, name: str, arrays: Arrays) -> SignalDefinition:
         """The definition of the signal `name`, which would take up these arrays; raises `InvalidInput`."""

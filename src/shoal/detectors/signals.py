@@ -90,6 +90,9 @@ class Signal(ABC):
     settings: ClassVar[Mapping[str, Setting]]
     takes_tables: ClassVar[bool] = False
     """Whether it takes up arrays that a record of the journal publishes (`take_up`)."""
+    tables_measure: ClassVar[bool] = False
+    """Whether its tables are a measure, as an embedding is, and no findings about somebody: columns then mean something
+    else under other tables, and a training frame holds all of its rows under the tables in force at its end."""
 
     def __init__(
         self, definition: SignalDefinition, layout: Layout, identity: Identity, lists: Mapping[str, ListLike]

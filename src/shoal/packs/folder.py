@@ -27,14 +27,15 @@ from shoal.packs.sections import (
 from shoal.packs.yamltree import MAX_BYTES, Node, read_yaml
 
 MAX_FILES = 500
-SECTIONS = ("attributes", "features", "signals", "models", "relations", "rules", "threats", "allow", "lists")
+SECTIONS = ("attributes", "features", "signals", "models", "relations", "views", "rules", "threats", "allow", "lists")
 """The kinds of definitions with ids, in the order in which they are read."""
-_FOLDERS = ("features", "signals", "models", "relations", "rules", "lists")
+_FOLDERS = ("features", "signals", "models", "relations", "views", "rules", "lists")
 _DUPLICATES = {
     "features": ("features.duplicate_id", "feature"),
     "signals": ("pack.duplicate_signal", "signal"),
     "models": ("pack.duplicate_model", "model"),
     "relations": ("pack.duplicate_relation", "relation"),
+    "views": ("pack.duplicate_view", "view"),
     "rules": ("pack.duplicate_rule", "rule"),
     "allow": ("pack.duplicate_allow", "allow entry"),
     "lists": ("pack.duplicate_list", "list"),
@@ -95,7 +96,7 @@ class _Folder:
         if head is None or not self._head(head):
             return None
         self._check_entries()
-        for section in ("features", "signals", "models", "relations", "rules"):
+        for section in ("features", "signals", "models", "relations", "views", "rules"):
             for path in self._files(section, (".yaml",)):
                 reader = self._mapping(path)
                 found = [] if reader is None else definitions(reader, f"shoal.{section}", section)

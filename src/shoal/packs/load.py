@@ -18,6 +18,7 @@ from shoal.packs.inherit.merging import Inherited, definitions_of, lay_over
 from shoal.packs.inherit.references import read_reference
 from shoal.packs.learned.check import resolve_models, resolve_signals
 from shoal.packs.learned.read import make_model, make_signal
+from shoal.packs.learned.views import make_view, resolve_views
 from shoal.packs.pack import Pack, PackSettings, RuleTest, Source, stated_kinds
 from shoal.packs.relations.read import make_relation, resolve_relations
 from shoal.packs.resolve import pack_hash, resolve_features, resolve_rules
@@ -133,6 +134,7 @@ class _Loading:
         signals = tuple(one for one in asked if one is not None)
         models = tuple(make_model(name, one) for name, one in definitions_of(merged, "models"))
         relations = tuple(make_relation(name, one) for name, one in definitions_of(merged, "relations"))
+        views = tuple(make_view(name, one) for name, one in definitions_of(merged, "views"))
         rules = tuple(make_rule(name, one) for name, one in definitions_of(merged, "rules"))
         if len(rules) > MAX_RULES:
             problems.append(Problem("pack.too_many_rules", f"{len(rules)} rules", allowed=f"at most {MAX_RULES}"))
@@ -147,6 +149,7 @@ class _Loading:
         computed = {**kinds, **resolve_signals(signals, columns, frozenset(lists), problems)}
         computed |= resolve_models(models, columns, computed, frozenset(lists), threats, problems)
         resolve_relations(relations, columns, frozenset(lists), problems)
+        resolve_views(views, columns, computed, frozenset(lists), problems)
         resolve_rules(rules, columns, computed, frozenset(lists), problems)
         problems.extend(policy_problems(policy, rules, columns, lists))
         tests: list[RuleTest] = []
@@ -171,4 +174,5 @@ class _Loading:
             signals=signals,
             models=models,
             relations=relations,
+            views=views,
         )

@@ -1,7 +1,7 @@
 """What a pack is once read: plain data, resolved and checked.
 
 A pack is a folder of YAML that a team edits: `pack.yaml`, `features/*.yaml`, `signals/*.yaml`, `models/*.yaml`,
-`relations/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
+`relations/*.yaml`, `views/*.yaml`, `rules/*.yaml`, `policy.yaml`, `lists/`.
 `load.load_pack` reads one; nothing here touches a disk.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal.coordination.relations import Relation
+from shoal.detectors.anomaly.alerts.definition import ViewDefinition
 from shoal.detectors.models.definition import ModelDefinition
 from shoal.detectors.signal_kinds import KINDS, signal_columns
 from shoal.detectors.signals import SignalDefinition
@@ -122,6 +123,7 @@ class Pack:
     signals: tuple[SignalDefinition, ...] = ()
     models: tuple[ModelDefinition, ...] = ()
     relations: tuple[Relation, ...] = ()
+    views: tuple[ViewDefinition, ...] = ()  # of the budget of alerts; they decide nothing
 
     @property
     def event_columns(self) -> dict[str, Kind]:

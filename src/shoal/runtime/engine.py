@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoal.detectors.models.definition import Input
 from shoal.detectors.models.serving import Serving
 from shoal.detectors.signal_kinds import KINDS
 from shoal.detectors.signal_stage import SignalStage
@@ -73,7 +74,8 @@ class Engine:
     """One pack, compiled for one deployment's identity.
 
     `published`: the seq of the record that published the pack. `carried`: definitions of earlier packs whose state the
-    engine takes over from a snapshot and goes on feeding, though the pack may not read them.
+    engine takes over from a snapshot and goes on feeding, though the pack may not read them. `also`: event columns and
+    attributes that the frame carries beside those that the pack reads.
     """
 
     def __init__(
@@ -87,13 +89,14 @@ class Engine:
         published: int = -1,
         carried: Sequence[FeatureDefinition] = (),
         revise: tuple[float, int] | None = None,
+        also: Collection[str] = (),
     ) -> None:
         self.pack = pack
         self.published = published
         self.identity = identity
         self.history_complete = history_complete
         self.lists: Mapping[str, NamedList] = pack.named_lists()
-        used = used_columns(pack, carried)
+        used = used_columns(pack, carried) | set(also)
         self.event_layout = Layout.of({name: kind for name, kind in pack.event_columns.items() if name in used})
         self.features = FeatureEngine(
             pack.features,
@@ -173,7 +176,22 @@ class Engine:
                 notes += [note] if note else []
             elif frame.kind == TABLES:
                 notes += self.signals.take_up(frame.body, frame.seq)
+                notes += self._offer()
         return notes
+
+    def fix_measures(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Hold all rows under the last of these published tables that are a measure (seq and body, in order), whatever
+        the journal says where: for training, whose rows must mean one thing."""
+        self.signals.fix(records)
+        self._offer()
+
+    @property
+    def offered(self) -> dict[str, Input]:
+        """The inputs that fitted detectors may read, with the hash of what they mean now."""
+        return offered_inputs(self.pack, self.signals.measures)
+
+    def _offer(self) -> list[str]:
+        return self.models.offer(self.offered) if self.pack.models else []
 
     @property
     def revised(self) -> Revised | None:
@@ -253,6 +271,7 @@ class Engine:
     def _take(self, folder: Path, mark: Mapping[str, Any], *, new_partial: bool) -> int:
         self.features.restore(folder / "features", new_partial=new_partial)
         self.signals.restore(folder / "signals", mark.get("tables"), new_empty=new_partial)
+        self._offer()
         self.models.read(folder / "models", mark["models"])
         now = self.features.now
         for part in self.features.parts:

@@ -6,14 +6,16 @@ detector that knows its simulator, measures nothing.
 """
 
 from shoal.simulate.scenario import Scenario, builtin_scenario, builtin_scenarios, read_scenario
-from shoal.simulate.truth import BENIGN_KINDS, KINDS, TRUTH_EVENTS, TRUTH_LABELS
+from shoal.simulate.truth import BENIGN_KINDS, GROUP_KINDS, KINDS, TRUTH_EVENTS, TRUTH_GROUPS, TRUTH_LABELS
 from shoal.simulate.world import Part, World, simulate
 from shoal.simulate.write import Manifest, write_world
 
 __all__ = [
     "BENIGN_KINDS",
+    "GROUP_KINDS",
     "KINDS",
     "TRUTH_EVENTS",
+    "TRUTH_GROUPS",
     "TRUTH_LABELS",
     "Manifest",
     "Part",

@@ -45,6 +45,7 @@ class AddressBook:
     hosting: Ints  # [provider, address]
     residential: Ints  # addresses that homes may have, for visitors and proxy networks
     residential_v4: Ints
+    campuses: Ints  # first address of each campus: its NAT addresses, then those of its dormitories
 
 
 @dataclass
@@ -82,9 +83,11 @@ class _Builder:
 
 
 def build_addresses(
-    scenario: Scenario, seed: int, household_city: Ints, organisation_city: Ints, countries: tuple[str, ...]
-) -> AddressBook:
-    """The address plan for these households and organisations (their cities, as indices into `scenario.homes`)."""
+    scenario: Scenario, seed: int, household_city: Ints, organisation_city: Ints, countries: tuple[str, ...],
+    campus_city: Ints,
+) -> AddressBook:  # fmt: skip
+    """The address plan for these households, organisations and campuses (their cities, as indices into
+    `scenario.homes`)."""
     networks = scenario.networks
     rng = generator(seed, "addresses")
     book = _Builder(seed)
@@ -110,6 +113,7 @@ def build_addresses(
     carriers = _carriers(scenario, book, city_country, len(countries))
     offices = _offices(book, organisation_city, city_country, rng)
     vpn, hosting = _rented(scenario, book, rng)
+    campuses = _campuses(scenario, book, campus_city, city_country)
     columns: dict[str, Ints] = {name: np.concatenate(parts) for name, parts in book.columns.items()}
     place = columns["city"]
     spread = np.where(columns["kind"] == _KIND["mobile"], 0.0, 0.3)
@@ -133,6 +137,7 @@ def build_addresses(
         hosting=hosting,
         residential=residential,
         residential_v4=v4 if len(v4) else residential,
+        campuses=campuses,
     )
 
 
@@ -161,6 +166,16 @@ def _offices(book: _Builder, organisation_city: Ints, city_country: Ints, rng: n
     hosts = (place[:, None] * 4 + np.arange(2)[None, :]) + 8
     far = hosts + (size * 4 // 256 + 2) * 256
     return book.v4("office", np.concatenate([hosts, far], axis=1).ravel(), city, asn) + np.arange(size) * 4
+
+
+def _campuses(scenario: Scenario, book: _Builder, campus_city: Ints, city_country: Ints) -> Ints:
+    """The few addresses of each campus, and those of its dormitories, which count as homes."""
+    said, out = scenario.structure.campuses, []
+    for code, city in enumerate(campus_city.tolist()):
+        asn = _ASN["home"] + int(city_country[city]) * 100 + 70 + code
+        out.append(book.v4("office", np.arange(said.addresses, dtype=np.int64) + 20, city, asn))
+        book.v4("home", np.arange(said.dormitory_addresses, dtype=np.int64) + 20, city, asn)  # follows at once
+    return np.array(out, dtype=np.int64)
 
 
 def _rented(scenario: Scenario, book: _Builder, rng: np.random.Generator) -> tuple[Ints, Ints]:

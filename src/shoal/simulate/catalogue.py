@@ -15,6 +15,7 @@ TYPES = (
     "file.renamed", "file.deleted", "folder.shared", "invite.sent", "link.created", "link.visited",
     "link.downloaded", "abuse.reported",
     "invite.accepted", "app.revoked", "link.stopped", "file.removed", "abuse.resolved",
+    "payment.added", "phone.verified", "recovery.changed",
 )  # fmt: skip
 REACTION_TYPES = ("action.applied",)
 """Made by the world that reacts only (`simulate.react`)."""

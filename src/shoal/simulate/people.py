@@ -8,6 +8,7 @@ filled while a world is built and not changed afterwards.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from shoal.simulate.catalogue import CLIENTS, MAIL_DOMAINS, MAIL_WEIGHTS, VERSIO
 from shoal.simulate.draws import DAY, HOUR, Bools, Floats, Ints, generator, mix, pick, unit
 from shoal.simulate.names import NameBook
 from shoal.simulate.scenario import Scenario
+
+if TYPE_CHECKING:
+    from shoal.simulate.communities import Communities
 
 DEVICES = 4
 """Device slots of an account."""
@@ -62,8 +66,10 @@ class People:
     domains: list[str]
     verified_share: float
     settled: int  # codes below this exist at the start
+    batch: Ints  # [honest] the onboarding by which it came, -1 none
     naming: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # of adversaries' accounts, from `honest` on
     names: NameBook = field(default_factory=lambda: NameBook(0))
+    communities: Communities = field(init=False)  # set once, right after the people are built
 
     @property
     def count(self) -> int:
@@ -138,14 +144,50 @@ def signup_times(scenario: Scenario, seed: int) -> Ints:
     return np.concatenate(out) if out else np.zeros(0, dtype=np.int64)
 
 
+def _onboardings(scenario: Scenario, seed: int) -> tuple[Ints, Ints]:
+    """When new colleagues sign up together, µs, and with which onboarding: within an hour of a working day."""
+    said, rng = scenario.structure.onboardings, generator(seed, "onboardings")
+    days = np.arange(scenario.days)
+    working = days[((scenario.start // DAY + days + 3) % 7 < 5) & (days > 0)]
+    if not said.count or not len(working):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    sizes = 2 + rng.poisson(max(said.size - 2, 0), said.count)
+    which = np.repeat(np.arange(said.count), sizes)
+    begin = scenario.start + rng.choice(working, said.count) * DAY
+    begin = begin + ((13 + 2 * rng.random(said.count)) * HOUR).astype(np.int64)
+    return begin[which] + (rng.random(len(which)) * said.spread_min * 60e6).astype(np.int64), which
+
+
+def _newcomers(scenario: Scenario, seed: int) -> tuple[Ints, Ints]:
+    """When honest people sign up, µs, in order; and by which onboarding, -1 none."""
+    new = signup_times(scenario, seed)
+    together, onboarding = _onboardings(scenario, seed)
+    onboarding = np.concatenate([np.full(len(new), -1), onboarding])
+    new = np.concatenate([new, together])
+    order = np.argsort(new, kind="stable")
+    return new[order], onboarding[order].astype(np.int64)
+
+
+def _onboarded(scenario: Scenario, seed: int, org: Ints, organisations: int, onboarding: Ints) -> tuple[Ints, Ints]:
+    """The organisation of each account, and the onboarding by which it came; `onboarding` is of the new accounts."""
+    batch = np.full(len(org), -1, dtype=np.int64)
+    if organisations and (onboarding >= 0).any():
+        batch[len(org) - len(onboarding) :] = onboarding
+        count = scenario.structure.onboardings.count
+        chosen = generator(seed, "onboarding organisations").integers(0, organisations, count)
+        org = np.where(batch >= 0, chosen[batch], org)
+    return org, batch
+
+
 def build_people(scenario: Scenario, seed: int) -> People:
     """All honest people of the world."""
     population, rng = scenario.population, generator(seed, "people")
-    new = signup_times(scenario, seed)
+    new, onboarding = _newcomers(scenario, seed)
     settled, total = population.accounts, population.accounts + len(new)
     age = np.exp(rng.normal(np.log(population.age_days_median), 1.0, settled))
     created = np.concatenate([scenario.start - ((np.maximum(age, 0.1) % 6000) * DAY).astype(np.int64), new])
     org, org_size = _organisations(scenario, rng, settled, total)
+    org, batch = _onboarded(scenario, seed, org, len(org_size), onboarding)
     org_home = pick(rng, [h.weight for h in scenario.homes], len(org_size))
     home = pick(rng, [h.weight for h in scenario.homes], total)
     member = org >= 0
@@ -206,6 +248,7 @@ def build_people(scenario: Scenario, seed: int) -> People:
         verified_share=population.verified_share,
         settled=settled,
         names=NameBook(seed),
+        batch=batch,
     )
     people.library[settled:] = 0
     _telephones(scenario, people)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from shoal.events.schema import BY_NAME
 from shoal.simulate.addresses import AddressBook
+from shoal.simulate.attributes import Attributes
 from shoal.simulate.catalogue import (
     CLIENTS,
     ENTROPY,
@@ -31,6 +32,7 @@ from shoal.simulate.catalogue import (
 from shoal.simulate.draws import Bools, Floats, Ints, Words, mix, unit
 from shoal.simulate.people import People
 from shoal.simulate.rows import EXTRAS, Rows, extra, length
+from shoal.simulate.scenario.structure import Means
 
 SOURCE = "simulator"
 _HEX = np.frombuffer("".join(f"{v:02x}" for v in range(256)).encode(), dtype=np.uint16)
@@ -43,7 +45,7 @@ _NAMED = (
     TYPE["link.created"],
     TYPE["file.removed"],
 )
-_SIGNED_UP = TYPE["account.created"]
+_ENTROPY = EXTRAS.index("entropy")
 _SIZED = (*_CONTENT, TYPE["file.deleted"])
 LIBRARY_BITS = 24
 POPULAR = 700
@@ -114,11 +116,19 @@ def extension_of(file: Ints, seed: int) -> Ints:
 class Renderer:
     """Holds the pools of one world."""
 
-    def __init__(self, people: People, book: AddressBook, suffixes: list[str], entropy_share: float = 0.0) -> None:
+    def __init__(
+        self,
+        people: People,
+        book: AddressBook,
+        suffixes: list[str],
+        entropy_share: float = 0.0,
+        means: Means | None = None,
+    ) -> None:
         self.entropy_share = entropy_share
         self.people, self.book, self.seed = people, book, people.seed
         self.suffixes = suffixes
         self.accounts = account_names(people)
+        self.attributes = Attributes(people, self.accounts, means or Means())
         orgs = np.arange(max(len(people.org_size), 1))
         self.orgs = hex_texts("org-", [mix(orgs, self.seed * 8 + 2)], 8)
         self.types = pa.array((*TYPES, *REACTION_TYPES), pa.string())
@@ -200,33 +210,20 @@ class Renderer:
         columns["client"] = _taken(self.clients, part["agent"])
 
     def _attributes(self, part: Rows) -> pa.Array:
-        """`attributes`: what `extra` says, the entropy of contents where the client states it, the shapes of names."""
-        size, code = length(part), part["extra"].astype(np.int64)
+        """`attributes`, with the entropy of contents where the client states it."""
+        code = part["extra"].astype(np.int64)
         if self.entropy_share > 0:
             of = np.flatnonzero(_IS_ENTROPY[part["type"]] & (part["file"] >= 0))
             states = self.desktop[part["agent"][of]] & (unit(part["device"][of], 23) < self.entropy_share)
             code[of[~states]] = -1
-            plain = of[states & (code[of] < 0)]
+            plain = of[states & ((code[of] < 0) | (code[of] % len(EXTRAS) != _ENTROPY))]
             ext = extension_of(part["file"][plain], self.seed)
             content = self.content_of(part["file"][plain], part["content"][plain])
             quantile = (mix(content, self.seed * 8 + 24) & np.uint64(4095)).astype(np.int64)
             code[plain] = extra("entropy", self.entropy_of[ext, quantile])
         elif (code >= 0).any():
             code = np.where(_IS_ENTROPY[part["type"]], -1, code)
-        made = np.flatnonzero((part["type"] == _SIGNED_UP) & (part["account"] >= 0))
-        if not (code >= 0).any() and not len(made):
-            return pa.nulls(size, pa.string())
-        known, place = np.unique(code, return_inverse=True)
-        texts = []
-        for value in known.tolist():
-            name, number = EXTRAS[value % len(EXTRAS)], value // len(EXTRAS)
-            texts.append(f'{{"{name}":{number / 100:g}}}' if name == "entropy" else f'{{"{name}":{number}}}')
-        place, missing = place.ravel(), code < 0
-        place[made], missing[made] = len(texts) + np.arange(len(made)), False
-        for account in part["account"][made].tolist():
-            email, name = self.people.shapes(account)
-            texts.append(f'{{"email_shape":"{email}","name_shape":"{name}"}}')
-        return pa.array(texts, pa.string()).take(pa.array(place, mask=missing))
+        return self.attributes.column(part, code)
 
     def _file_columns(self, part: Rows, columns: dict[str, pa.Array]) -> None:
         kind, file, salt = part["type"], part["file"], self.seed * 8

@@ -38,7 +38,7 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "domain": ("i4", -1),  # mail domain code
     "link": ("i8", -1),
     "file": ("i8", -1),
-    "content": ("i8", -1),  # overrides the file's own content
+    "content": ("i8", -1),  # overrides the file's own content; of a payment, telephone or recovery address: which
     "name": ("i8", -1),  # overrides the file's own name: another hash to draw it from
     "suffix": ("i4", -1),  # appended extension, code into the world's list
     "resource": ("i8", -1),
@@ -52,8 +52,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
 }
 
 
-EXTRAS = ("entropy", "bonus_mb")
-"""What `extra` may hold: hundredths of a bit a byte; megabytes."""
+EXTRAS = ("entropy", "bonus_mb", "folder", "invited_by")
+"""What `extra` may hold: hundredths of a bit a byte; megabytes; a folder's code; an account's."""
 
 
 def extra(name: str, value: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -63,11 +63,12 @@ KINDS = (
     "report_brigading",
     "reupload",
     "lateral_movement",
+    "operation",
 )
 """Kinds of abuse. Subjects: account_takeover, fake_accounts, destruction, mfa_fatigue, session_theft, account_recovery,
 insider_exfiltration, referral_abuse, quota_abuse, invite_spam, report_brigading → account; credential_stuffing,
-password_spraying → ip; phishing → link and account (the owner); malware, reupload → link, account and file_sha256;
-app_consent, lateral_movement → app and account (the victims)."""
+password_spraying → ip; phishing → link and account (the owner); malware, reupload, operation → link, account and
+file_sha256; app_consent, lateral_movement → app and account (the victims)."""
 
 BENIGN_KINDS = (
     "benign_bulk_download",
@@ -88,8 +89,46 @@ BENIGN_KINDS = (
     "benign_incident",
     "benign_repeated_challenge",
     "benign_right_report",
+    "benign_family",
+    "benign_couple",
+    "benign_company_card",
+    "benign_campus",
+    "benign_class",
+    "benign_reseller",
+    "benign_following",
+    "benign_team",
+    "benign_onboarding",
 )
 """Honest behaviour that a careless rule takes for abuse."""
+
+GROUP_KINDS = (
+    "operation",
+    "benign_household",
+    "benign_family",
+    "benign_couple",
+    "benign_office",
+    "benign_company_card",
+    "benign_carrier",
+    "benign_campus",
+    "benign_class",
+    "benign_reseller",
+    "benign_following",
+    "benign_team",
+    "benign_onboarding",
+)
+"""Kinds of groups: cells of operations, and honest people who share an address, a card or an interest."""
+
+TRUTH_GROUPS = pa.schema(
+    [
+        ("account", pa.string()),
+        ("kind", pa.string()),  # one of GROUP_KINDS
+        ("group", pa.string()),  # unique in the world, all kinds together
+        ("attack", pa.string()),  # the operation's id; null for benign kinds
+        ("role", pa.string()),  # fresh, aged, hijacked; teacher, reseller, channel, lead; member
+    ]
+)
+"""One row for each account and group that it is in; an account may be in several. A group of an operation is a cell:
+`ID#0`, `ID#1`, …; an operation that is not cut has the one cell `ID#0`."""
 
 ALL_KINDS = (*KINDS, *BENIGN_KINDS, "recovery")
 """What the code in the column `mark` means; `recovery`: the owner of a hijacked account takes it back."""

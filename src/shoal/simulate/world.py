@@ -17,13 +17,14 @@ from shoal.errors import InvalidInput, Problem
 from shoal.simulate.addresses import AddressBook, build_addresses
 from shoal.simulate.adversaries import Attacks, plan_attacks
 from shoal.simulate.catalogue import TYPE
+from shoal.simulate.communities import build_communities, honest_groups
 from shoal.simulate.draws import DAY, HOUR, SECOND, Ints, unit
 from shoal.simulate.honest import HonestWorld, Presence
 from shoal.simulate.people import TIERS, People, build_people
 from shoal.simulate.render import Renderer
 from shoal.simulate.rows import Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
-from shoal.simulate.truth import ALL_KINDS, TRUTH_EVENTS
+from shoal.simulate.truth import ALL_KINDS, TRUTH_EVENTS, TRUTH_GROUPS
 
 MAX_BLOCK_ROWS = 4_000_000
 """A block's longest column (the hashes, 64 bytes a row) must fit 32-bit offsets."""
@@ -51,16 +52,26 @@ class World:
     def __init__(self, scenario: Scenario, seed: int, block_rows: int) -> None:
         self.scenario, self.seed, self.block_rows = scenario, seed, block_rows
         self.people: People = build_people(scenario, seed)
+        self.people.communities = build_communities(scenario, seed, self.people)
         countries = tuple(sorted({home.country for home in scenario.homes}))
         people, homes = self.people, np.zeros(int(self.people.household.max()) + 1, dtype=np.int64)
         homes[people.household] = people.home[: people.honest]
-        self.book: AddressBook = build_addresses(scenario, seed, homes, people.org_home, countries)
+        self.book: AddressBook = build_addresses(
+            scenario, seed, homes, people.org_home, countries, people.communities.campus_city
+        )
         self.presence = Presence(scenario, people, self.book)
         """Where people are at home, for adversaries; honest life has its own."""
         self.attacks: Attacks = plan_attacks(scenario, seed, people, self.book, self.presence)
-        self.renderer = Renderer(people, self.book, self.attacks.suffixes, scenario.activity.entropy_share)
+        self.renderer = self.new_renderer()
         self._labels: pa.Table | None = None
         self._truth: pa.Table | None = None
+
+    def new_renderer(self) -> Renderer:
+        """A renderer of all accounts that there are by now."""
+        scenario = self.scenario
+        return Renderer(
+            self.people, self.book, self.attacks.suffixes, scenario.activity.entropy_share, scenario.structure.means
+        )
 
     def parts(self) -> Iterator[Part]:
         """Facts, events and truth, a block at a time, in order of delivery. Facts are never late."""
@@ -117,6 +128,16 @@ class World:
         self._live()
         assert self._labels is not None
         return self._labels
+
+    def groups(self) -> pa.Table:
+        """`TRUTH_GROUPS` of the whole world: cells of operations, and honest people who share something."""
+        people, names = self.people, self.renderer.accounts
+        country = self.presence.city_country[people.home[: people.honest]]
+        book = honest_groups(people, people.communities, country, self.scenario.networks.carriers_per_country)
+        rows = self.attacks.groups.rows + book.rows
+        columns = list(zip(*rows, strict=True)) or [()] * 5
+        texts = names.take(pa.array(columns[0], pa.int64()))
+        return pa.table([texts, *(pa.array(column, pa.string()) for column in columns[1:])], schema=TRUTH_GROUPS)
 
     @property
     def truth(self) -> pa.Table:

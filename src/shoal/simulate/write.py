@@ -1,4 +1,5 @@
-"""A world on disk: `events.ndjson` in the native format, `labels.parquet`, `truth.parquet`, `world.json`.
+"""A world on disk: `events.ndjson` in the native format, `labels.parquet`, `truth.parquet`,
+`groups.parquet`, `world.json`.
 
 Late and duplicate records are part of the world's blocks; malformed ones exist only in the bytes written here, and
 `world.json` counts them all, so that a reader's ledger can be checked. It is written last: a folder without it holds no
@@ -53,6 +54,7 @@ class Manifest:
     by_type: dict[str, int]  # of events, duplicates included
     labels: int
     truth_events: int
+    groups: int
 
 
 def write_world(
@@ -98,15 +100,16 @@ def write_world(
             if progress is not None and part.events.num_rows:
                 reached = (part.events["received"][-1].as_py() - scenario.start) / (scenario.days * DAY)
                 progress(min(max(reached, 0.0), 1.0))
-    labels, truth = world.labels(), world.truth
+    labels, truth, groups = world.labels(), world.truth, world.groups()
     pq.write_table(labels, folder / "labels.parquet")
     pq.write_table(truth, folder / "truth.parquet")
+    pq.write_table(groups, folder / "groups.parquet")
     moment = datetime.fromtimestamp(scenario.start / 1e6, UTC).isoformat().replace("+00:00", "Z")
     manifest = Manifest(
         MANIFEST_VERSION, scenario.name, world.seed, moment, scenario.days, name,
         counts["events"] + counts["facts"] + counts["malformed"], counts["events"], counts["duplicates"],
         counts["late"], counts["facts"], counts["malformed"], dict(sorted(kinds.items())), dict(sorted(types.items())),
-        labels.num_rows, truth.num_rows,
+        labels.num_rows, truth.num_rows, groups.num_rows,
     )  # fmt: skip
     text = json.dumps(dataclasses.asdict(manifest), indent=2) + "\n"
     (folder / "world.json").write_text(text, encoding="utf-8")

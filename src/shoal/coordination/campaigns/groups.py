@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from shoal.coordination.campaigns.fuse import CampaignSettings, Fused, sigmoid
+from shoal.coordination.structure import communities, components
 from shoal.errors import InvalidInput, Problem, Where
 
 Ints = npt.NDArray[np.int64]
@@ -55,13 +54,6 @@ class Groups:
     def count(self) -> int:
         """Number of groups."""
         return int(self.group[-1]) + 1 if len(self.group) else 0
-
-
-def components(nodes: int, left: Ints, right: Ints) -> Ints:
-    """Connected components of an undirected graph: a dense label for each node, int64 [nodes]."""
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(nodes, nodes))
-    _, labels = connected_components(graph, directed=False)
-    return np.asarray(labels, np.int64)
 
 
 def tied_components(fused: Fused, settings: CampaignSettings, among: Bools | None = None) -> Ints:
@@ -176,44 +168,11 @@ def _communities(fused: Fused, settings: CampaignSettings, label: Ints, inside: 
     dense[members] = np.arange(len(members))
     found = communities(
         len(members), dense[fused.left[inside]], dense[fused.right[inside]], fused.posterior[inside],
-        settings.resolution,
+        resolution=settings.resolution,
     )  # fmt: skip
     out = np.full(fused.accounts, -1, np.int64)
-    out[members] = found
+    out[members] = found.labels
     return out
-
-
-def communities(nodes: int, left: Ints, right: Ints, weight: Floats, resolution: float) -> Ints:
-    """Communities by local moves under the constant Potts model (Traag, Van Dooren, Nesterov 2011), in fixed order.
-
-    The seam to `coordination.structure`, which refines and aggregates; this one starts from single nodes and moves
-    them until nothing gains.
-    """
-    near: list[dict[int, float]] = [{} for _ in range(nodes)]
-    for a, b, w in zip(left.tolist(), right.tolist(), weight.tolist(), strict=True):
-        near[a][b] = near[a].get(b, 0.0) + w
-        near[b][a] = near[b].get(a, 0.0) + w
-    label = list(range(nodes))
-    size = [1] * nodes
-    for _ in range(50):
-        moved = False
-        for node in range(nodes):
-            own = label[node]
-            gain: dict[int, float] = {}
-            for other, w in near[node].items():
-                gain[label[other]] = gain.get(label[other], 0.0) + w
-            size[own] -= 1
-            best, best_gain = own, gain.get(own, 0.0) - resolution * size[own]
-            for other in sorted(gain):
-                value = gain[other] - resolution * size[other]
-                if value > best_gain + 1e-12:
-                    best, best_gain = other, value
-            size[best] += 1
-            moved |= best != own
-            label[node] = best
-        if not moved:
-            break
-    return np.asarray(label, np.int64)
 
 
 def beliefs(fused: Fused, label: Ints, inside: Ints, lift: Floats) -> tuple[Floats, Floats]:

@@ -35,8 +35,10 @@ MEMBER_FEATURES = (
     "busy", "lived", "score", "scored", "tied",
 )  # fmt: skip
 """Of each member; a campaign has their means."""
-GROUP_FEATURES = ("size", "families", "evidence", "hard_evidence", "target_evidence", "signup_evidence", "span",
-                  "growth_peak", "score_spread")  # fmt: skip
+GROUP_FEATURES = (
+    "size", "families", "evidence", "hard_evidence", "timing_evidence", "target_evidence", "signup_evidence", "span",
+    "growth_peak", "score_spread",
+)  # fmt: skip
 FEATURES = MEMBER_FEATURES + GROUP_FEATURES
 """Columns of `Features.matrix`, in order."""
 
@@ -63,10 +65,9 @@ def features(
     means = np.stack(
         [np.bincount(groups.group, column, count) / np.maximum(size, 1) for column in members.T], axis=1
     ) if count else np.zeros((0, len(MEMBER_FEATURES)))  # fmt: skip
-    share = _source_share(fused, groups, count)
-    hard = np.array([name in fused.hard_sources for name in fused.sources], bool)
-    target = np.array([name == "coaction" or _is_target(graph, name) for name in fused.sources], bool)
-    signup = np.array([name == "signup" for name in fused.sources], bool)
+    share, hard_share = _source_share(fused, groups, count)
+    timing, signup = (np.array([name == wanted for name in fused.sources], bool) for wanted in ("coaction", "signup"))
+    target = np.array([_is_target(graph, name) for name in fused.sources], bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(share > 0, share * np.log(share), 0.0).sum(axis=1)
     tied = fused.logit[groups.pair] > 0
@@ -84,7 +85,8 @@ def features(
             np.log2(np.maximum(size, 1)),
             np.exp(entropy),
             np.bincount(pair_group, logit, count) / np.maximum(ties, 1) / fused.needed,
-            share[:, hard].sum(axis=1),
+            hard_share,
+            share[:, timing].sum(axis=1),
             share[:, target].sum(axis=1),
             share[:, signup].sum(axis=1),
             np.log1p((last - first) / DAY_US),
@@ -151,8 +153,9 @@ def _created_near(group: Ints, made: Ints, created: Ints) -> Floats:
     return out
 
 
-def _source_share(fused: Fused, groups: Groups, count: int) -> Floats:
-    """Share of positive evidence by source within each group, float64 [groups, sources], rows summing to 1."""
+def _source_share(fused: Fused, groups: Groups, count: int) -> tuple[Floats, Floats]:
+    """Share of positive evidence by source within each group, float64 [groups, sources], rows summing to 1; and that
+    of hard links, float64 [groups]."""
     of = np.full(fused.size, -1, np.int64)
     of[groups.pair] = groups.pair_group
     group = of[fused.row_pair]
@@ -161,7 +164,9 @@ def _source_share(fused: Fused, groups: Groups, count: int) -> Floats:
     flat = np.bincount(group[keep] * width + fused.row_source[keep], fused.row_llr[keep], count * width)
     table = flat.reshape(count, width)[:, : len(fused.sources)]
     total = table.sum(axis=1, keepdims=True)
-    return np.asarray(table / np.where(total > 0, total, 1.0))
+    total = np.where(total > 0, total, 1.0)
+    firm = keep & fused.row_hard
+    return np.asarray(table / total), np.bincount(group[firm], fused.row_llr[firm], count) / total[:, 0]
 
 
 def _extent(group: Ints, first: Ints, last: Ints, count: int) -> tuple[Ints, Ints]:
@@ -180,19 +185,21 @@ def _peak(group: Ints, day: Ints, count: int) -> Ints:
     return out
 
 
-BASE = -5.5
+BASE = -4.5
 TERMS = (
-    ("targets_joint", 3.0), ("means_joint", 0.5), ("rarest", 0.7), ("young", 1.2), ("created_near", 2.2),
-    ("hub_share", -1.0), ("belief", 0.5), ("tied", 0.5), ("lived", -0.25),
+    ("targets_joint", 5.0), ("means_joint", 0.5), ("rarest", 0.5), ("young", 1.2), ("created_near", 2.0),
+    ("hub_share", -1.0), ("belief", 0.5), ("tied", 0.5),
 )  # fmt: skip
 """Weights of member means in the score without labels."""
 GROUP_TERMS = (
-    ("size", 0.35, 5.0),
-    ("families", 0.5, 4.0),
-    ("target_evidence", 1.2, 1.0),
-    ("signup_evidence", 1.2, 1.0),
+    ("size", 0.3, 4.0),
+    ("timing_evidence", 3.5, 1.0),
+    ("target_evidence", 0.5, 1.0),
+    ("signup_evidence", 2.5, 1.0),
+    ("hard_evidence", -1.5, 1.0),
 )
-"""Weights of facts of the whole, and the value over which they count no more."""
+"""Weights of facts of the whole, and the value over which they count no more. That hard links hold a group together
+says who it is, not what it does: families and resellers share cards, too."""
 SCORE_TERM = 1.5
 """Weight of the members' mean given score against the mean of all, in log-odds (bounded by two)."""
 

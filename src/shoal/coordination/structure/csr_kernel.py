@@ -26,41 +26,42 @@ def count_rows(left, right, weight, start):
     return start[len(start) - 1]
 
 
-@njit([f"void({code}[::1], {code}[::1], float64[::1], int64[::1], int32[::1], float64[::1])" for code in CODES],
+@njit([f"void({code}[::1], {code}[::1], float64[::1], int64[::1], float64[:, ::1])" for code in CODES],
       cache=True, nogil=True)  # fmt: skip
-def fill_rows(left, right, weight, start, beside, strength):
-    """Write each edge into the rows of both of its ends, in the order of edges."""
+def fill_rows(left, right, weight, start, out):
+    """Write each edge into the rows of both of its ends, in the order of edges: neighbour and weight side by side, so
+    that each costs one line of cache."""
     place = start.copy()
     for e in range(len(left)):
         u, v = np.int64(left[e]), np.int64(right[e])
         if u == v or weight[e] <= 0.0:
             continue
-        beside[place[u]], strength[place[u]] = np.int32(v), weight[e]
-        beside[place[v]], strength[place[v]] = np.int32(u), weight[e]
+        out[place[u], 0], out[place[u], 1] = v, weight[e]
+        out[place[v], 0], out[place[v], 1] = u, weight[e]
         place[u] += 1
         place[v] += 1
 
 
-@njit(["int64(int64[::1], int32[::1], float64[::1], int32[::1], float64[::1])"], cache=True, nogil=True)
-def sort_rows(start, beside, strength, out, out_strength):
-    """Write sorted rows without repetition into `out`, adjusting `start`; how many places they take."""
+@njit(["int64(int64[::1], float64[:, ::1], float64[:, ::1])"], cache=True, nogil=True)
+def sort_rows(start, rows, out):
+    """Write sorted rows without repetition to the front of `out`, adjusting `start`; how many places they take."""
     place = start.copy()
     n = len(start) - 1
     for u in range(n):
         for e in range(start[u], start[u + 1]):
-            v = np.int64(beside[e])
+            v = np.int64(rows[e, 0])
             at = place[v]
-            if at > start[v] and out[at - 1] == u:
-                out_strength[at - 1] += strength[e]
+            if at > start[v] and out[at - 1, 0] == u:
+                out[at - 1, 1] += rows[e, 1]
             else:
-                out[at], out_strength[at] = np.int32(u), strength[e]
+                out[at, 0], out[at, 1] = u, rows[e, 1]
                 place[v] = at + 1
     size = np.int64(0)
     for row in range(n):
         begin, end = start[row], place[row]
         start[row] = size
         for e in range(begin, end):
-            out[size], out_strength[size] = out[e], out_strength[e]
+            out[size, 0], out[size, 1] = out[e, 0], out[e, 1]
             size += 1
     start[n] = size
     return size

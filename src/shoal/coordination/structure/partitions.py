@@ -212,11 +212,10 @@ def rows_of(n: int, left: Codes, right: Codes, weight: Floats) -> Rows:
     """Sorted rows of edges whose codes and weights were checked."""
     first = np.zeros(n + 1, np.int64)
     size = count_rows(left, right, weight, first)
-    beside, strength = np.empty(size, np.int32), np.empty(size)
-    fill_rows(left, right, weight, first, beside, strength)
-    out, out_strength = np.empty(size, np.int32), np.empty(size)
-    size = sort_rows(first, beside, strength, out, out_strength)
-    return Rows(first, out[:size], out_strength[:size])
+    rows, out = np.empty((size, 2)), np.empty((size, 2))
+    fill_rows(left, right, weight, first, rows)
+    size = sort_rows(first, rows, out)
+    return Rows(first, out[:size, 0].astype(np.int32), np.ascontiguousarray(out[:size, 1]))
 
 
 def _checked(

@@ -15,7 +15,7 @@ import numpy as np
 from shoal.coordination.templates.fields import FIELDS
 from shoal.coordination.templates.signups import Column, Ints, SignUps
 
-TOGETHER = ("network", "asn", "user_agent", "domain", "email_shape", "name_shape", "language")
+TOGETHER = ("network", "asn", "user_agent", "domain", "email_form", "name_form", "language")
 """Fields that are also asked two at a time: popular alone, rare together."""
 DAY = 86_400_000_000
 

@@ -38,8 +38,10 @@ FIELDS: tuple[Field, ...] = (
     Field("device", "client", 0),
     Field("user_agent", "client", 1, shown=True),
     Field("domain", "domain", shown=True),
-    Field("email_shape", "email", attribute=True, shown=True),
-    Field("name_shape", "name", attribute=True, shown=True),
+    Field("email_shape", "email", 0, attribute=True, shown=True),
+    Field("email_form", "email", 1, shown=True),
+    Field("name_shape", "name", 0, attribute=True, shown=True),
+    Field("name_form", "name", 1, shown=True),
     Field("language", "language", attribute=True, shown=True),
     Field("country", shown=True),
     Field("network_kind", shown=True),
@@ -48,8 +50,12 @@ FIELDS: tuple[Field, ...] = (
     Field("org"),
 )
 """Every field, the means that cost money or a person first. `country`, `network_kind`, `method`, `client` and `org` are
-context: what is usual is asked among sign-ups of the same context."""
+context: what is usual is asked among sign-ups of the same context. A form is a shape with its runs of letters drawn
+together (`aaa.aa9999` → `a.a9999`): what a template fixes, where a shape still tells how long the names are."""
 
 BY_NAME = {field.name: field for field in FIELDS}
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(field.family for field in FIELDS if field.family))
+MEANS = frozenset({"payment", "phone", "recovery", "inviter"})
+"""What somebody else may have brought along: a reseller, a parent or a friend pays, answers and invites. They say one
+thing together, and alone they make no template."""
 HARD = frozenset(field.family for field in FIELDS if field.hard)

@@ -103,6 +103,13 @@ def signups_of(
     return SignUps(account, time, columns, sum(found.num_rows for found in rows) - len(account))
 
 
+def form_of(shapes: pa.Array) -> pa.Array:
+    """Shapes with their runs of letters drawn together: `Aaa aaaa99` → `Aa a99`."""
+    for letter in ("a", "A", "o", "x"):
+        shapes = pc.replace_substring_regex(shapes, f"{letter}+", letter)
+    return shapes
+
+
 def make_signups(account: Ints, time: Ints, values: Mapping[str, Sequence[str | None]], identity: Hash) -> SignUps:
     """Sign-ups from columns of texts, for tests and other sources than events. Raises `InvalidInput`
     (`signups.unknown_field`, `signups.length`, `signups.twice`) with all problems."""
@@ -125,9 +132,13 @@ def make_signups(account: Ints, time: Ints, values: Mapping[str, Sequence[str | 
     if problems:
         raise InvalidInput(problems)
     order = np.lexsort((account, time))
+    arrays = {name: pa.array(texts, pa.string()) for name, texts in values.items()}
+    for kind in ("email", "name"):
+        if f"{kind}_shape" in arrays:
+            arrays.setdefault(f"{kind}_form", form_of(arrays[f"{kind}_shape"]))
     columns: dict[str, Column] = {}
-    for name, texts in values.items():
-        made = _column(BY_NAME[name], pa.array(texts, pa.string()).take(pa.array(order)), identity)
+    for name, array in arrays.items():
+        made = _column(BY_NAME[name], array.take(pa.array(order)), identity)
         if made.size:
             columns[name] = made
     return SignUps(np.asarray(account, np.int64)[order], np.asarray(time, np.int64)[order], columns)
@@ -164,6 +175,8 @@ def _created(table: pa.Table) -> pa.Table:
     for field in FIELDS:
         if not field.event:
             out[field.name] = _text(rows, field.name)
+    for kind in ("email", "name"):
+        out[f"{kind}_form"] = pc.coalesce(out[f"{kind}_form"], form_of(out[f"{kind}_shape"]))
     out["network"] = pc.coalesce(out["network"], _networks(out["ip"]))
     return pa.table(out)
 

@@ -1,11 +1,12 @@
 """Behaviour: an account against its own past and against its peers, what it does and in which order.
 
-`EntityBaseline` (amounts) and `SequenceSurprise` (order) are signals; `NgramEmbedding` and `PeerGroups` are fitted
-offline and give inputs of models. See docs/behaviour.md.
+`EntityBaseline` (amounts), `SequenceSurprise` (order) and `BehaviourEmbedding` (kind of account) are signals; the last
+takes up an `NgramEmbedding` and `PeerGroups` that were fitted offline. See docs/behaviour.md.
 """
 
 from shoal.detectors.behaviour.baseline import EntityBaseline
 from shoal.detectors.behaviour.embedding import NgramEmbedding, PeerGroups
+from shoal.detectors.behaviour.profile import BehaviourEmbedding, fit_profile
 from shoal.detectors.behaviour.sequence import SequenceSurprise
 
-__all__ = ["EntityBaseline", "NgramEmbedding", "PeerGroups", "SequenceSurprise"]
+__all__ = ["BehaviourEmbedding", "EntityBaseline", "NgramEmbedding", "PeerGroups", "SequenceSurprise", "fit_profile"]

@@ -67,6 +67,13 @@ class NgramEmbedding:
             raise InvalidInput(
                 Problem("embedding.too_few", message, Where(path="accounts"), f"{dimensions + 1} or more")
             )
+        return cls.of_bags(counts, dimensions=dimensions, longest=longest, seed=seed)
+
+    @classmethod
+    def of_bags(cls, counts: sparse.csr_matrix, *, dimensions: int, longest: int, seed: int = 0) -> NgramEmbedding:
+        """Learn from weights of n-grams, float64 [accounts, cells] with more accounts than dimensions; what `fit` does
+        once it has counted."""
+        many = counts.shape[0]
         seen = np.asarray((counts > 0).sum(axis=0)).ravel()
         rare = np.log((1.0 + many) / (1.0 + seen)) + 1.0  # smoothed inverse document frequency
         weighed = counts @ sparse.diags(rare)
@@ -90,7 +97,11 @@ class NgramEmbedding:
         if problems:
             raise InvalidInput(problems)
         who, counts = _counts(accounts, tokens, self.longest, len(self.weights))
-        return who, _unit(np.asarray(counts @ self.weights))
+        return who, self.vectors(counts)
+
+    def vectors(self, counts: sparse.csr_matrix) -> Floats:
+        """The vectors of bags, float64 [accounts, cells]: of unit length, or zero."""
+        return _unit(np.asarray(counts @ self.weights))
 
     def stream(self) -> AccountVector:
         """The vector of one account, to be given its tokens as they come."""

@@ -80,6 +80,19 @@ class Serving:
         model.check(self._offered)
         return model
 
+    def offer(self, offered: Mapping[str, Input]) -> list[str]:
+        """The inputs mean something else from here on: models that were not fitted for that go out of force. Returns
+        which, and why."""
+        self._offered = offered
+        notes = []
+        for name, found in list(self.in_force.items()):
+            try:
+                found.model.check(offered)
+            except InvalidInput as error:
+                del self.in_force[name]
+                notes.append(f"the model {name} published by record {found.seq} is not used any more: {error}")
+        return notes
+
     def take_up(self, name: str, files: Mapping[str, bytes], seq: int) -> str:
         """Put a model in force, or withdraw the one that is (no files). Returns why it was not done, or nothing."""
         if not files:

@@ -32,6 +32,8 @@ _ORDERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("shoal.relations", (), (*_HEAD, "relations")),
     ("shoal.relations", ("relations", "*"), (
         "columns", "on", "subject", "strength", "role", "cap", "words")),
+    ("shoal.views", (), (*_HEAD, "views")),
+    ("shoal.views", ("views", "*"), ("description", "rows", "on", "subject", "key", "high", "low")),
     ("shoal.rules", (), (*_HEAD, "rules")),
     ("shoal.rules", ("rules", "*"), (
         "title", "description", "threat", "subject", "severity", "confidence", "confirmed", "family", "technique",

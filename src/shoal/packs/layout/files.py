@@ -23,6 +23,7 @@ _PATTERNS = (
     "signals/*.yaml",
     "models/*.yaml",
     "relations/*.yaml",
+    "views/*.yaml",
     "rules/*.yaml",
     "lists/*.yaml",
     "lists/*.txt",

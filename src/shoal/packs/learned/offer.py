@@ -15,8 +15,10 @@ from shoal.features.definitions import FeatureDefinition
 from shoal.packs.pack import Pack
 
 
-def offered_inputs(pack: Pack) -> dict[str, Input]:
-    """All columns of kind BOOL, INT and FLOAT of a pack: event columns, attributes, features, signals."""
+def offered_inputs(pack: Pack, measures: Mapping[str, str] | None = None) -> dict[str, Input]:
+    """All columns of kind BOOL, INT and FLOAT of a pack: event columns, attributes, features, signals. `measures`: by
+    the id of a signal, the hash of published tables under which its columns mean what they do."""
+    given = measures or {}
     numbers = (Kind.BOOL, Kind.INT, Kind.FLOAT)
     found = {
         name: Input(name, kind, "column", BY_NAME[name].doc)
@@ -35,9 +37,10 @@ def offered_inputs(pack: Pack) -> dict[str, Input]:
             text = feature.description or feature.id.replace("_", " ")
             found[feature.id] = Input(feature.id, kind, _meaning(feature, known, scope, hashes), text, feature.unit)
     for signal in pack.signals:
+        meaning = _hash(signal.hash, given[signal.id]) if signal.id in given else signal.hash
         for name, output in signal_columns(signal).items():
             if output.kind in numbers:
-                found[name] = Input(name, output.kind, signal.hash, output.doc, output.unit)
+                found[name] = Input(name, output.kind, meaning, output.doc, output.unit)
     return found
 
 

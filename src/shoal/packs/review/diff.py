@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from shoal.coordination.relations import Relation
+from shoal.detectors.anomaly.alerts.definition import ViewDefinition
 from shoal.detectors.models.definition import ModelDefinition
 from shoal.features.definitions import FeatureDefinition
 from shoal.packs.pack import ListDefinition, Pack, RuleTest
@@ -80,26 +81,15 @@ def _sections(old: Pack, new: Pack) -> list[tuple[str, dict[str, _Fields], dict[
         _signals,
         _models,
         _relations,
+        _views,
         _rules,
         _threats,
         _actions,
         _allow,
         _lists,
     )
-    names = (
-        "pack",
-        "settings",
-        "attribute",
-        "feature",
-        "signal",
-        "model",
-        "relation",
-        "rule",
-        "threat",
-        "action",
-        "allow",
-        "list",
-    )
+    names = ("pack", "settings", "attribute", "feature", "signal", "model", "relation", "view", "rule", "threat",
+             "action", "allow", "list")  # fmt: skip
     return [(name, one(old), one(new)) for name, one in zip(names, read, strict=True)]
 
 
@@ -149,7 +139,7 @@ def _attributes(pack: Pack) -> dict[str, _Fields]:
 
 
 def _plain(
-    one: FeatureDefinition | ModelDefinition | Relation | Rule | AllowEntry, without: tuple[str, ...]
+    one: FeatureDefinition | ModelDefinition | Relation | ViewDefinition | Rule | AllowEntry, without: tuple[str, ...]
 ) -> dict[str, str]:
     """The fields of a definition as texts."""
     found = {}
@@ -196,6 +186,10 @@ def _relations(pack: Pack) -> dict[str, _Fields]:
         one.id: _plain(one, ("id", "origin")) | {"strength": one.strength.value, "role": one.role.value}
         for one in pack.relations
     }
+
+
+def _views(pack: Pack) -> dict[str, _Fields]:
+    return {one.id: _plain(one, ("id", "origin")) for one in pack.views}
 
 
 def _rules(pack: Pack) -> dict[str, _Fields]:

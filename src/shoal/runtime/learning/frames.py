@@ -21,10 +21,9 @@ from shoal.detectors.models.definition import ModelDefinition
 from shoal.errors import InvalidInput, Problem, nearest_name
 from shoal.expressions.frame import Frame
 from shoal.learn.frame import FrameBuilder, Provenance, TrainingFrame
-from shoal.packs.learned.offer import offered_inputs
 from shoal.packs.pack import Pack
 from shoal.runtime.columns import one_chunk
-from shoal.runtime.engine import Engine, Outcome
+from shoal.runtime.engine import TABLES, Engine, Outcome
 from shoal.runtime.home import Home
 from shoal.runtime.ingest.writer import LABELS
 from shoal.runtime.judge.backtest import published_pack
@@ -59,6 +58,9 @@ def gather(
 ) -> Gathered:
     """Replay a deployment's journal and keep the rows of the detectors `names` (default: all of the pack).
 
+    Tables that are a measure (`Signal.tables_measure`, an embedding) hold from the first row on as they stand at the
+    end, so that a column means one thing in all rows; other published tables hold where they stand in the journal.
+
     `pack`: default the one in force. Rows with `from_us <= as_of <= until_us` are kept (the replay begins at the first
     record all the same). `share`: of subjects that no label names, a stable share is kept, with weight 1 / share.
     `labels`: rows of the label schema beside those in the journal. Raises `InvalidInput` for a pack without detectors,
@@ -75,9 +77,11 @@ def gather(
         if journal.first_seq:
             message = "retention dropped the first records, so a replay would begin without their state"
             raise InvalidInput(Problem("learn.dropped", message, hint="learn from stored vectors: --logged"))
-        rows = [*labels, *labels_of(journal, end)]
+        known, tables = records_of(journal, end)
+        rows = [*labels, *known]
         with tempfile.TemporaryDirectory(prefix="shoal-learn-") as place:
             engine = Engine(pack, home.identity, history_complete=complete, folder=Path(place))
+            engine.fix_measures(tables)
             gathering = Gathering(engine, wanted, (from_us if from_us is not None else -(2**62), end), share, rows)
             last = 0
             for group in journal.read_groups():
@@ -111,13 +115,17 @@ def chosen_models(pack: Pack, names: Collection[str]) -> list[ModelDefinition]:
     return [known[name] for name in names or known]
 
 
-def labels_of(journal: Journal, until_us: int) -> list[Mapping[str, Any]]:
-    """Labels of the journal that were known by `until_us`."""
-    found: list[Mapping[str, Any]] = []
+def records_of(journal: Journal, until_us: int) -> tuple[list[Mapping[str, Any]], list[tuple[int, Mapping[str, Any]]]]:
+    """Labels of the journal that were known by `until_us`, and records that published tables by then (seq and body)."""
+    labels: list[Mapping[str, Any]] = []
+    tables: list[tuple[int, Mapping[str, Any]]] = []
     for group in journal.read_groups():
         bodies = [frame.body for frame in group.controls if frame.kind == LABELS]
-        found += [body for body in bodies if body["known_at"] is not None and body["known_at"] <= until_us]
-    return found
+        labels += [body for body in bodies if body["known_at"] is not None and body["known_at"] <= until_us]
+        tables += [
+            (frame.seq, frame.body) for frame in group.controls if frame.kind == TABLES and frame.as_of <= until_us
+        ]
+    return labels, tables
 
 
 class Gathering:
@@ -133,7 +141,7 @@ class Gathering:
         labels: Iterable[Mapping[str, Any]],
     ) -> None:
         self._engine, self._window, self._share = engine, window, share
-        offered = offered_inputs(engine.pack)
+        offered = engine.offered
         self._builders = {one.id: FrameBuilder(one, [offered[name] for name in one.inputs]) for one in wanted}
         self._places = {one: place for place, one in enumerate(engine.models.definitions)}
         named: dict[str, set[str]] = {}

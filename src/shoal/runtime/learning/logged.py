@@ -8,7 +8,7 @@ retention cut too. Only vectors of the pack in force are read: those of an earli
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from shoal.detectors.models.definition import ModelDefinition
 from shoal.errors import InvalidInput, Problem
 from shoal.runtime.columns import one_chunk
 from shoal.runtime.engine import Engine
 from shoal.runtime.home import Home
 from shoal.runtime.keep.history import History
-from shoal.runtime.learning.frames import Gathered, Gathering, chosen_models, labels_of
+from shoal.runtime.learning.frames import Gathered, Gathering, chosen_models, records_of
 from shoal.runtime.review.findings import stored_frame
 from shoal.storage.decisions import DecisionLog
 from shoal.storage.journal import Journal
@@ -47,14 +48,17 @@ def gather_logged(
     try:
         published = _pack_seq(store)
         end = 2**62 if until_us is None else until_us
-        rows = [*labels, *labels_of(journal, end)]
+        known, tables = records_of(journal, end)
+        rows = [*labels, *known]
         with tempfile.TemporaryDirectory(prefix="shoal-logged-") as place:
             history = History(home, journal, Path(place))
             engine = history.fresh(history.publication(published))
+            engine.fix_measures(tables)
             wanted = chosen_models(engine.pack, names)
+            first = max(published, journal.first_seq, _measured_from(engine, wanted))
             window = (from_us if from_us is not None else -(2**62), end)
             gathering = Gathering(engine, wanted, window, 1.0, ())
-            last = _read(journal, log, store, engine, gathering, max(published, journal.first_seq), moved)
+            last = _read(journal, log, store, engine, gathering, first, moved)
             frames = gathering.frames()
             History.close(engine)
             return Gathered(engine.pack, frames, rows, min(last, end))
@@ -62,6 +66,14 @@ def gather_logged(
         log.close()
         store.close()
         journal.close()
+
+
+def _measured_from(engine: Engine, wanted: Sequence[ModelDefinition]) -> int:
+    """From where on the stored values of the inputs mean what they do now: vectors that were stored under another
+    embedding are no rows of this one."""
+    tables = engine.signals.tables
+    read = {name.partition(".")[0] for one in wanted for name in one.inputs}
+    return max((tables[name].seq for name in engine.signals.measures if name in read), default=0)
 
 
 def _pack_seq(store: Store) -> int:

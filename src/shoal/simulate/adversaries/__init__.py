@@ -22,8 +22,10 @@ from shoal.simulate.adversaries.growth import plan_quota, plan_referrals, plan_s
 from shoal.simulate.adversaries.identity import plan_fatigue, plan_recovery, plan_theft
 from shoal.simulate.adversaries.lateral import plan_lateral
 from shoal.simulate.adversaries.links import plan_malware, plan_phishing
+from shoal.simulate.adversaries.operations import plan_operation
 from shoal.simulate.adversaries.stage import Stage
 from shoal.simulate.adversaries.takeover import plan_takeover
+from shoal.simulate.communities import GroupBook
 from shoal.simulate.honest import Presence
 from shoal.simulate.people import People
 from shoal.simulate.rows import Rows, concat, length, take
@@ -49,6 +51,7 @@ PLANS: dict[str, Callable[[Stage], list[Rows]]] = {
     "report_brigading": plan_brigading,
     "reupload": plan_reupload,
     "lateral_movement": plan_lateral,
+    "operation": plan_operation,
 }
 
 
@@ -59,6 +62,7 @@ class Attacks:
     rows: Rows
     labels: LabelBook = field(default_factory=LabelBook)
     suffixes: list[str] = field(default_factory=list)
+    groups: GroupBook = field(default_factory=GroupBook)
 
     def between(self, start: int, end: int) -> Rows:
         """Rows from `start` (µs, inclusive) to `end`."""
@@ -72,6 +76,7 @@ def plan_attacks(scenario: Scenario, seed: int, people: People, book: AddressBoo
     parts: list[Rows] = []
     for index, adversary in enumerate(scenario.adversaries):
         stage = Stage(scenario, seed, people, book, presence, attacks.labels, attacks.suffixes, index, adversary)
+        stage.groups = attacks.groups
         planned = concat(verdicts(stage, PLANS[adversary.kind](stage)))
         planned["number"] = (1 << 55) + (index << 36) + np.arange(length(planned))
         planned["attack"][:] = index

@@ -143,7 +143,7 @@ def verdicts(stage: Stage, planned: list[Rows]) -> list[Rows]:
     """What moderation does about the reports among `planned` (rows of an attack with links): verdicts, and the stop of
     each link at its first upheld report, after which nobody comes any more."""
     moderation = stage.scenario.moderation
-    if moderation.review_share <= 0 or stage.adversary.kind == "report_brigading":  # that plans its own
+    if moderation.review_share <= 0 or stage.adversary.kind in ("report_brigading", "operation"):  # plan their own
         return planned
     rng = generator(stage.seed, "verdicts", stage.adversary.id)
     whole = concat([*planned, *_finds(stage, planned)])

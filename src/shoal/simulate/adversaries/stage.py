@@ -12,6 +12,7 @@ import numpy as np
 
 from shoal.simulate.addresses import AddressBook
 from shoal.simulate.catalogue import CLIENTS, MAIL_DOMAINS, MAIL_WEIGHTS, SCRIPT_CLIENT, VERSIONS
+from shoal.simulate.communities import GroupBook
 from shoal.simulate.draws import DAY, HOUR, MINUTE, Bools, Ints, generator, micros, pick
 from shoal.simulate.honest.presence import Presence, book_country
 from shoal.simulate.people import DEVICES, People, agent_code, device_code
@@ -45,6 +46,8 @@ class Stage:
         """From when on a hijacked account is under attack (µs), where that is before the login."""
         self._next = (1 << 56) + (index << 36)
         self._named = 0
+        self.groups = GroupBook()
+        """Who belongs to which cell; of all adversaries together, once the world plans them."""
 
     def codes(self, size: int) -> Ints:
         """Numbers that nobody else has: for sessions, devices, links, folders."""

@@ -14,10 +14,12 @@ from shoal.simulate.honest.actions import draw_actions, some_file
 from shoal.simulate.honest.calendar import Calendar
 from shoal.simulate.honest.habits import begin_journeys, bulk_rows, get_devices, label_moves, label_shared
 from shoal.simulate.honest.links import Visits, plan_visits, report_rows, visit_rows
+from shoal.simulate.honest.means import Means
 from shoal.simulate.honest.moderation import Moderators, told_of
 from shoal.simulate.honest.presence import Presence
 from shoal.simulate.honest.programs import Programs
 from shoal.simulate.honest.sessions import Tokens, draw_sessions
+from shoal.simulate.honest.together import Together
 from shoal.simulate.people import DEVICES, People
 from shoal.simulate.rows import Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
@@ -25,6 +27,23 @@ from shoal.simulate.truth import MARK, LabelBook
 
 OLD_LINKS = 1 << 33
 """Links that exist at the start have codes from here on."""
+
+
+def draw_old_links(rng: np.random.Generator, scenario: Scenario, people: People) -> Rows:
+    """The links that exist at the start (`time`, `link`, `owner`, `file`, `content`), by time; `rng` is the generator
+    of the part "old links"."""
+    activity = scenario.activity
+    weights = activity.uploads + activity.downloads + activity.modifies + activity.renames + activity.deletes
+    share = activity.links / (weights + activity.shares + activity.invites + activity.links)
+    daily = people.settled * activity.sessions_per_day * activity.actions_per_session * share
+    size = int(min(daily * 14, 2_000_000))
+    back = np.sort(rng.random(size))[::-1] * 14 * DAY
+    owner = rng.integers(0, people.settled, size)
+    return {
+        "time": np.maximum(scenario.start - back.astype(np.int64), people.created[owner]),
+        "link": OLD_LINKS + np.arange(size), "owner": owner,
+        "file": some_file(rng, owner, people.library), "content": np.full(size, -1, np.int64),
+    }  # fmt: skip
 
 
 class HonestWorld:
@@ -47,6 +66,8 @@ class HonestWorld:
         self.programs = Programs(seed, self.presence, self.labels)
         self.moderators = Moderators(seed, self.presence, self.labels)
         label_shared(self.presence, self.labels)
+        self.means = Means(seed, self.presence, self.labels)
+        self.together = Together(seed, self.presence, self.labels)
         self.old_links = self._old_links()
 
     def day(self, day: int) -> Rows:
@@ -64,6 +85,8 @@ class HonestWorld:
         parts += bulk_rows(rng, scenario, table, self.library, self.gone, self.labels)
         parts += self._visit_day(day, links)
         parts += self.programs.day(day, self.tokens, self.library)
+        parts += self.means.day(day, table)
+        parts += self.together.day(day, self.tokens, self.gone)
         whole = concat(parts)
         more = self.calendar.day(day, self.tokens, self.library, whole)
         if more:
@@ -73,20 +96,10 @@ class HonestWorld:
 
     def _old_links(self) -> Rows:
         """Links made in the fortnight before the start; most have had their visits."""
-        activity, links = self.scenario.activity, self.scenario.links
+        links = self.scenario.links
         rng = generator(self.seed, "old links")
-        weights = activity.uploads + activity.downloads + activity.modifies + activity.renames + activity.deletes
-        share = activity.links / (weights + activity.shares + activity.invites + activity.links)
-        daily = self.people.settled * activity.sessions_per_day * activity.actions_per_session * share
-        size = int(min(daily * 14, 2_000_000))
-        back = np.sort(rng.random(size))[::-1] * 14 * DAY
-        owner = rng.integers(0, self.people.settled, size)
-        made: Rows = {
-            "time": np.maximum(self.scenario.start - back.astype(np.int64), self.people.created[owner]),
-            "link": OLD_LINKS + np.arange(size), "owner": owner,
-            "file": some_file(rng, owner, self.library), "content": np.full(size, -1, np.int64),
-        }  # fmt: skip
-        counts = lognormal_counts(rng, links.visits_mean, links.visits_sigma, size)
+        made = draw_old_links(rng, self.scenario, self.people)
+        counts = lognormal_counts(rng, links.visits_mean, links.visits_sigma, length(made))
         plan = self._plan(rng, made, counts)
         self._keep(take(plan, plan["time"] >= self.scenario.start + 60_000_000))
         return made

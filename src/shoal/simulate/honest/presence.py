@@ -41,6 +41,8 @@ class Presence:
         self.renumberings: list[tuple[int, str]] = []
         self.moved_to, self.house_country = self._other_houses()
         self.computer_of = self._computers()
+        self.communities = people.communities
+        self.studies = bool((self.communities.campus >= 0).any())
         for happening in scenario.calendar:
             moment = scenario.start + int(happening.day * DAY)
             if happening.kind == "office_move" and len(people.org_size):
@@ -93,7 +95,25 @@ class Presence:
         for moment, where in self.renumberings:
             moved = (time >= moment) & self.renumbers(self.house_country[house], where)
             house = np.where(moved, self.moved_to[house], house)
-        return book.homes[house] + np.where(people.static[account], 0, slot)
+        out: Ints = book.homes[house] + np.where(people.static[account], 0, slot)
+        if self.studies:
+            said, one = self.scenario.structure.campuses, self.communities
+            door = (mix(account, 38) % np.uint64(said.dormitory_addresses)).astype(np.int64)
+            rooms = book.campuses[np.maximum(one.campus[account], 0)] + said.addresses + door
+            out = np.where(one.dormitory[account], rooms, out)
+        return out
+
+    def campus_address(self, account: Ints, time: Ints) -> Ints:
+        """One of the NAT addresses of each student's campus; it stays for a day."""
+        said = self.scenario.structure.campuses
+        place = (mix(account * 1009 + time // DAY, 39) % np.uint64(said.addresses)).astype(np.int64)
+        return self.book.campuses[np.maximum(self.communities.campus[account], 0)] + place
+
+    def on_campus(self, account: Ints, time: Ints) -> Bools:
+        """Whose place it is to be on a campus at that time: students, by day, on weekdays, unless they travel."""
+        student = self.communities.campus[account] >= 0
+        local = time + self.offset[self.people.home[account]]
+        return student & is_weekday(local) & _between(local, 8, 18) & (self.travel_until[account] <= time)
 
     def carrier_address(self, rng: np.random.Generator, account: Ints, time: Ints) -> Ints:
         """One of the NAT addresses of the account's carrier; it tends to stay for some hours."""
@@ -135,6 +155,10 @@ class Presence:
             place = (mix(account, 35) & np.uint64(1)).astype(np.int64)
             office = book.offices[org] + place + np.where(time >= self.moved_at[org], 2, 0)
             out = np.where(at_work, office, out)
+        if self.studies:
+            there = self.on_campus(account, time) & (rng.random(size) < self.scenario.structure.campuses.on_campus)
+            out = np.where(there, self.campus_address(account, time), out)
+            at_work = at_work | there
         odds = np.where(phone, min(1.0, self.scenario.networks.mobile_share * 2), 0.03)
         on_carrier = ~at_work & (rng.random(size) < odds)
         out = np.where(on_carrier, self.carrier_address(rng, account, time), out)

@@ -14,10 +14,12 @@ from shoal.simulate.catalogue import CODE
 from shoal.simulate.draws import DAY, HOUR, SECOND, Bools, Floats, Ints, micros, pick, ragged, running
 from shoal.simulate.honest.presence import Presence, is_weekday, program_family
 from shoal.simulate.people import DEVICES, agent_code, device_code
-from shoal.simulate.rows import Rows, rows, take
+from shoal.simulate.rows import Rows, extra, rows, take
 from shoal.simulate.scenario import Failures, Scenario
 from shoal.simulate.truth import MARK
 
+LABS = 3 << 58
+"""Device codes from here on, and below `THROWAWAY`: computers in the rooms of a campus."""
 THROWAWAY = 1 << 60
 """Device codes from here on: private browsing, one session each."""
 
@@ -147,16 +149,21 @@ def draw_sessions(
     slot = np.where(program, DEVICES - 1, slot)
     family = np.where(program, program_family(account), people.family[account, slot])
     throwaway = (rng.random(size) < 0.02) & ~program
+    lab = _labs(rng, presence, account, start, program | signup)
+    throwaway |= lab >= 0
     holder = np.where((slot == 0) & ~program, presence.computer_of[account], account)
     family = np.where(holder != account, people.family[holder, 0], family)
     device = device_code(holder, slot, tokens.generation[holder, slot])
     device = np.where(throwaway, THROWAWAY + (day << 34) + np.arange(size), device)
+    device, family = np.where(lab >= 0, lab, device), np.where(lab >= 0, 0, family)
     login = (rng.random(size) < scenario.activity.login_share) | throwaway
     must = _expire(scenario, tokens, account, slot, start, ~throwaway, day_start)
     login |= must
     gives_up = login & ~must & ~signup & ~program & (rng.random(size) < scenario.failures.gives_up)
     gives_up &= ~(people.sso[account] | people.passkey[account])
     address = presence.address(rng, account, start, family)
+    if (lab >= 0).any():
+        address = np.where(lab >= 0, presence.campus_address(account, start), address)
     agent = agent_code(family, device, scenario.start, start)
     emitted = [_given_up(rng, account, start, device, address, agent, gives_up)]
     stay = ~gives_up
@@ -174,6 +181,17 @@ def draw_sessions(
     _hand_out_tokens(table, tokens, day, throwaway[stay])
     emitted += _beginnings(rng, scenario, presence, table)
     return table, emitted
+
+
+def _labs(rng: np.random.Generator, presence: Presence, account: Ints, start: Ints, other: Bools) -> Ints:
+    """The computer of a campus that each session takes place on, -1 none: private browsing on a machine of many."""
+    none: Ints = np.full(len(account), -1, dtype=np.int64)
+    said = presence.scenario.structure.campuses
+    if not presence.studies or not said.lab_computers:
+        return none
+    there = presence.on_campus(account, start) & ~other & (rng.random(len(account)) < said.lab_share)
+    place = rng.integers(0, said.lab_computers, len(account))
+    return np.where(there, LABS + np.maximum(presence.communities.campus[account], 0) * 100_000 + place, none)
 
 
 def _expire(
@@ -292,6 +310,10 @@ def _beginnings(rng: np.random.Generator, scenario: Scenario, presence: Presence
     method = kinds[pick(rng, [6, 3, 1], len(new))]
     method = np.where(people.sso[account], CODE["method"]["sso"], method)
     said = {"method": method, "domain": people.mail[account], "outcome": "success"}
+    if people.communities.invites:
+        inviter = people.communities.inviter[account]
+        said["method"] = np.where((inviter >= 0) & ~people.sso[account], CODE["method"]["invite"], method)
+        said["extra"] = np.where(inviter >= 0, extra("invited_by", inviter), -1)
     out.append(rows("account.created", table.start[new], **table.who(new), **said))
     out.append(rows("session.started", table.start[new] + micros(rng.uniform(1, 4, len(new))), **table.who(new)))
     index = np.flatnonzero(table.login)

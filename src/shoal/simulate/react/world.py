@@ -23,7 +23,6 @@ from shoal.simulate.react.holds import COLUMN, Directory, Hold, Holds
 from shoal.simulate.react.ledger import Ledger
 from shoal.simulate.react.reactor import Reactor
 from shoal.simulate.react.semantics import ACTIONS_SCHEMA, HELD, KINDS, SEMANTICS
-from shoal.simulate.render import Renderer
 from shoal.simulate.rows import COLUMNS, Rows, concat, length, take
 from shoal.simulate.scenario import Scenario
 from shoal.simulate.world import MAX_BLOCK_ROWS, Part, World, delivery_columns
@@ -44,7 +43,7 @@ class ReactiveWorld:
         self.scenario, self.now = scenario, scenario.start
         self.end = scenario.start + scenario.days * DAY
         spares = _spares(world.people, scenario)
-        world.renderer = Renderer(world.people, world.book, world.attacks.suffixes, scenario.activity.entropy_share)
+        world.renderer = world.new_renderer()
         self._honest = HonestWorld(scenario, seed, world.people, world.book)
         self._facts = pa.concat_tables(
             [world.account_facts(0, scenario.start), world.link_facts(self._honest.old_links)]
@@ -136,6 +135,10 @@ class ReactiveWorld:
         if self._labels is None:
             self._labels = self._world.label_table(self._honest)
         return self._labels
+
+    def groups(self) -> pa.Table:
+        """`TRUTH_GROUPS` of the world as it went so far; accounts that took the place of others are in their cells."""
+        return self._world.groups()
 
     @property
     def _generated_until(self) -> int:

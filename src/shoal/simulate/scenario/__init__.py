@@ -7,6 +7,7 @@ from shoal.simulate.scenario.adversaries import (
     FakeAccounts,
     LinkAttack,
     Malware,
+    Operation,
     Persistence,
     Phishing,
     Spraying,
@@ -17,6 +18,7 @@ from shoal.simulate.scenario.expect import Expectations, ExpectedAttack, Expecte
 from shoal.simulate.scenario.reactions import Budget, Reactions
 from shoal.simulate.scenario.read import builtin_scenario, builtin_scenarios, parse_scenario, read_scenario
 from shoal.simulate.scenario.schema import SCENARIO_VERSION, Failures, Happening, Home, Scenario
+from shoal.simulate.scenario.structure import Structure
 
 __all__ = [
     "ADVERSARIES",
@@ -34,11 +36,13 @@ __all__ = [
     "Home",
     "LinkAttack",
     "Malware",
+    "Operation",
     "Persistence",
     "Phishing",
     "Reactions",
     "Scenario",
     "Spraying",
+    "Structure",
     "Stuffing",
     "Takeover",
     "builtin_scenario",

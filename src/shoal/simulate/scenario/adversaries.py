@@ -339,6 +339,50 @@ class LateralMovement(Adversary):
     recovers_h: float = knob(60.0, "mean hours until an owner takes the account back, or revokes the app", 0.1, 24_000)
 
 
+@dataclass(frozen=True)
+class Operation(Adversary):
+    """Accounts that one operator runs towards one end: made, bought or hijacked, whole or cut into cells that share
+    nothing but his schedule, his contents and his targets."""
+
+    accounts: int = knob(60, "accounts that take part", 2, 1_000_000)
+    cell_size: int = knob(0, "accounts of a cell; 0: one whole", 0, 1_000_000)
+    steady: float = fraction(0.5, "sign-ups over `days`. 0: in bursts of 45 minutes; 1: evenly (a drip)")
+    aged_share: float = fraction(0.0, "share of accounts older than the world (bought, or kept for it)")
+    hijacked_share: float = fraction(0.0, "share of accounts that are honest people's, taken over for some days")
+    sleep_days: float = knob(0.5, "mean days that an account waits before it acts with the others", 0, 3650)
+    origin: str = knob("residential", _FROM, choices=FROM)
+    address_reuse: float = knob(4.0, "mean accounts of a cell on one address; 1: one or more each", 1, 1_000_000)
+    rotation: float = fraction(0.3, "share of visits from another address than the account's first")
+    device_reuse: float = knob(3.0, "mean accounts of a cell on one device; 1: one each", 1, 1_000_000)
+    app_share: float = fraction(0.0, "share of cells that work with the mobile application, not a browser")
+    mutation: float = fraction(
+        0.2,
+        "share of accounts whose name, client and mail domain, each for itself, are not those of the cell's template",
+    )
+    invited: float = fraction(0.0, "share of sign-ups that name an earlier account of the cell as inviter")
+    card_reuse: float = knob(0.0, "mean accounts of a cell on one payment card; 0: no cards", 0, 1_000_000)
+    phone_reuse: float = knob(0.0, "mean accounts of a cell on one verified telephone; 0: none", 0, 1_000_000)
+    recovery_reuse: float = knob(0.0, "mean accounts of a cell on one recovery address; 0: none", 0, 1_000_000)
+    hard_share: float = fraction(1.0, "share of accounts that give these, where there are any")
+    act: str = knob(
+        "mixed", "what they do together: `visit`, `download` or `report` the same links; `mixed`: any of these",
+        choices=("visit", "download", "report", "mixed"),
+    )  # fmt: skip
+    actions: int = knob(8, "joint actions, each on another link", 0, 10_000)
+    act_days: float = knob(30.0, "days over which these lie, at most", 0.05, 3650)
+    turnout: float = fraction(0.8, "share of the accounts that take part in each")
+    spread_min: float = knob(30.0, "minutes over which a cell's part of a joint action spreads", 0.1, 100_000)
+    stagger_h: float = knob(0.0, "hours over which the cells follow one another", 0, 10_000)
+    honest_targets: float = fraction(0.5, "share of the links that are honest people's; reports go to these only")
+    camouflage: float = fraction(0.2, "share of the accounts' visits of links that serve as cover")
+    popular: float = fraction(0.7, "share of these that go to what many open; the others to what few do")
+    life: float = knob(0.2, "mean sessions a day in which an account does what people do", 0, 1000)
+    uploads: float = knob(2.0, "mean files that each uploads", 0, 10_000)
+    contents: int = knob(12, "contents that the operator hands out, each with its folder", 1, 100_000)
+    content_share: float = fraction(0.4, "share of the uploads that are these")
+    recovers_h: float = knob(40.0, "mean hours until an owner takes the account back", 0.1, 24_000)
+
+
 ADVERSARIES: dict[str, type[Adversary]] = {
     "credential_stuffing": Stuffing,
     "password_spraying": Spraying,
@@ -358,4 +402,5 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "report_brigading": ReportBrigading,
     "reupload": Reupload,
     "lateral_movement": LateralMovement,
+    "operation": Operation,
 }

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
-from shoal.simulate.scenario.adversaries import ADVERSARIES
+from shoal.simulate.scenario.adversaries import ADVERSARIES, Operation
 from shoal.simulate.scenario.schema import SCENARIO_VERSION, Scenario
 
 MAX_BYTES = 1 << 20
@@ -260,6 +260,9 @@ class _Reader:
             if adversary.start_day >= scenario.days:
                 message = f"start_day {adversary.start_day:g} is after the end"
                 self._wrong("range", message, node, path, allowed=f"below {scenario.days}")
+            if isinstance(adversary, Operation) and adversary.aged_share + adversary.hijacked_share > 1:
+                message = f"aged_share and hijacked_share make {adversary.aged_share + adversary.hijacked_share:g}"
+                self._wrong("range", message, node, path, allowed="1 together, at most")
         for i, happening in enumerate(scenario.calendar):
             node, path = lists["calendar"].value[i], f"calendar[{i}]"
             if happening.day >= scenario.days:

@@ -14,6 +14,7 @@ from shoal.simulate.scenario.expect import Expectations
 from shoal.simulate.scenario.knobs import fraction as fraction
 from shoal.simulate.scenario.knobs import knob as knob
 from shoal.simulate.scenario.reactions import Reactions
+from shoal.simulate.scenario.structure import Structure
 
 SCENARIO_VERSION = 1
 
@@ -267,6 +268,7 @@ class Scenario:
     days: int = knob(14, "how many days", 1, 3650)
     seed: int = knob(1, "default seed", 0, 2**31 - 1)
     population: Population = knob(Population, "who uses the service")
+    structure: Structure = knob(Structure, "who shares what with whom")
     homes: tuple[Home, ...] = knob(_homes, "where people live", item=Home, least=1, most=400)
     networks: Networks = knob(Networks, "the address plan")
     activity: Activity = knob(Activity, "how much people do, and when")

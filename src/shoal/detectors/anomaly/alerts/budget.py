@@ -49,7 +49,8 @@ class Alert:
     @property
     def evidence(self) -> str:
         """In words: how it stands among the others, and its values."""
-        said = ", ".join(f"{name} {value:g}" for name, value in self.values.items())
+        told = {name: "not known" if np.isnan(value) else f"{value:g}" for name, value in self.values.items()}
+        said = ", ".join(f"{name} {value}" for name, value in told.items())
         return f"{evidence(self.below, self.events)}: {said}"
 
 

@@ -1,81 +1,57 @@
-"""Directions of suspicion from the events of a service, as a practitioner would compute them from its log.
+"""Rows of account-days for alerts, from the events of a service: what an analyst would compute from its log.
 
-Four views, a row an account and day: what was handed to outsiders, what was read, which new devices came in, which
-applications were let in. The key of a row is the organisation (one analyst looks into it), else the account. Days are
-causal: a row uses events up to the end of its day and no later ones.
+Four kinds, a row an account and day: what was handed to outsiders, what was read of colleagues, which new devices came
+in, which applications were let in. The key of a row is the organisation (one analyst looks into it), else the account.
+Days are causal: a row uses events up to the end of its day and no later ones. Entities are compared and never read, so
+they may be texts or ids. Holds no state; knows tables, no journal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from shoal.detectors.anomaly.alerts import View
-
 DAY = 86_400_000_000
 COLUMNS = (
-    "time",
-    "type",
-    "account",
-    "actor",
-    "org",
-    "device",
-    "ip",
-    "owner",
-    "file",
-    "recipient",
-    "external",
-    "app",
+    "time", "type", "account", "actor", "org", "device", "ip", "owner", "file", "recipient", "external", "app",
     "resource",
-)
-CODED = ("account", "actor", "org", "device", "ip", "owner", "file", "recipient", "app", "resource")
-"""Columns that are compared and never read: kept as numbers."""
-VIEWS = (
-    View("hand-over", {
-        "common addresses with the recipient": 1, "days of age of the recipient": -1, "folders": 1,
-        "files read in 7 days": 1,
-    }),
-    View("reading", {"colleagues read from": 1, "files of colleagues": 1, "times the usual": 1}),
-    View("entry", {
-        "colleagues on the same new device": 1, "days that the organisation knows the address": -1,
-        "files of colleagues read": 1,
-    }),
-    View("application", {"colleagues with it": 1, "share of its users who are colleagues": 1}),
 )  # fmt: skip
+"""Event columns that the rows are made of."""
+ENTITIES = ("account", "actor", "org", "device", "ip", "owner", "file", "recipient", "app", "resource")
+"""Those of them that are compared and never read."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """Events of a service with `day` counted from its start, and when each account was created."""
+    """Events of a service with `COLUMNS` and `day` (counted from `first_day`, the day that the log begins on), and when
+    each account was created (`account`, `created` in µs)."""
 
     events: pl.DataFrame
-    created: pl.DataFrame  # account, created
+    created: pl.DataFrame
+    first_day: int = 0
 
 
-def view_rows(log: Log) -> dict[str, pl.DataFrame]:
-    """For each view a table `day`, `key`, `account` and its directions in their order."""
+@dataclass(frozen=True)
+class RowKind:
+    """A kind of row: what it is in words, and its columns with theirs."""
+
+    doc: str
+    columns: Mapping[str, str]
+    make: Callable[[Log, pl.DataFrame, pl.DataFrame], pl.DataFrame]
+
+
+def rows_of(log: Log, kind: str) -> pl.DataFrame:
+    """A table of `day`, `key`, `account` and the columns of a kind (float64, null where unknown), sorted."""
+    found = KINDS[kind]
     events = log.events.filter(pl.col("account").is_not_null())
-    orgs = events.filter(pl.col("org").is_not_null()).group_by("account").agg(pl.col("org").first())
-    reads = _reads(events)
-    made = {
-        "hand-over": _hand_over(log, events, reads),
-        "reading": _reading(reads, orgs),
-        "entry": _entry(log, events, orgs),
-        "application": _application(events, orgs),
-    }
-    out = {}
-    for view in VIEWS:
-        table = (
-            made[view.name].join(orgs, on="account", how="left")
-            if "org" not in made[view.name].columns
-            else made[view.name]
-        )
-        table = table.with_columns(pl.coalesce("org", "account").alias("key"))
-        out[view.name] = table.select(
-            "day", "key", "account", *(pl.col(name).cast(pl.Float64) for name in view.directions)
-        ).sort("day", "key", "account")
-    return out
+    orgs = events.filter(pl.col("org").is_not_null()).group_by("account").agg(pl.col("org").sort_by("time").first())
+    table = found.make(log, events, orgs).join(orgs, on="account", how="left")
+    table = table.with_columns(pl.coalesce("org", "account").alias("key"))
+    return table.select("day", "key", "account", *(pl.col(name).cast(pl.Float64) for name in found.columns)).sort(
+        "day", "key", "account"
+    )
 
 
 def _reads(events: pl.DataFrame) -> pl.DataFrame:
@@ -100,7 +76,7 @@ def _trailing(table: pl.DataFrame, days: int, *columns: str) -> pl.DataFrame:
     )
 
 
-def _hand_over(log: Log, events: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFrame:
+def _hand_over(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG001
     shares = events.filter(pl.col("type") == "folder.shared", pl.col("external"), pl.col("recipient").is_not_null())
     pairs = shares.group_by("account", "recipient", "day").agg(
         pl.col("resource").n_unique().alias("folders"), pl.col("time").min()
@@ -115,7 +91,7 @@ def _hand_over(log: Log, events: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFr
         .agg(pl.len().alias("common"))
     )
     created = log.created.rename({"account": "recipient"})
-    read = _trailing(reads, 7, "files").rename({"files": "read"})
+    read = _trailing(_reads(events), 7, "files").rename({"files": "read"})
     pairs = pairs.join(common, on=["account", "recipient", "day"], how="left").join(created, on="recipient", how="left")
     pairs = pairs.with_columns(((pl.col("time") - pl.col("created")) / DAY).alias("age"), pl.col("common").fill_null(0))
     best = (
@@ -126,24 +102,26 @@ def _hand_over(log: Log, events: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFr
     best = best.sort("day").join_asof(read.sort("day"), on="day", by="account", tolerance=6, check_sortedness=False)
     return best.select(
         "day", "account",
-        pl.col("common").alias("common addresses with the recipient"),
-        pl.col("age").alias("days of age of the recipient"),
+        pl.col("common").alias("common_addresses"),
+        pl.col("age").alias("recipient_age_d"),
         "folders",
-        pl.col("read").fill_null(0).alias("files read in 7 days"),
+        pl.col("read").fill_null(0).alias("files_read_7d"),
     )  # fmt: skip
 
 
-def _reading(reads: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
+def _reading(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG001
     """Three days together; the usual is the most of any three days that ended before them."""
-    table = _trailing(reads.join(orgs, on="account"), 3, "files", "colleague_files", "owners").sort("account", "day")
+    table = _trailing(_reads(events).join(orgs, on="account"), 3, "files", "colleague_files", "owners").sort(
+        "account", "day"
+    )
     most = table.with_columns(pl.col("colleague_files").cum_max().over("account").alias("most"))
     most = most.select("account", (pl.col("day") + 3).alias("day"), "most").sort("day")
     table = table.sort("day").join_asof(most, on="day", by="account", check_sortedness=False)
     return table.filter(pl.col("colleague_files") > 0).select(
         "day", "account",
-        pl.col("owners").alias("colleagues read from"),
-        pl.col("colleague_files").alias("files of colleagues"),
-        (pl.col("colleague_files") / (pl.col("most").fill_null(0) + 3)).alias("times the usual"),
+        pl.col("owners").alias("colleagues"),
+        pl.col("colleague_files").alias("colleague_files"),
+        (pl.col("colleague_files") / (pl.col("most").fill_null(0) + 3)).alias("times_usual"),
     )  # fmt: skip
 
 
@@ -156,7 +134,7 @@ def _entry(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
     )
     first = (
         first.join(log.created, on="account", how="left")
-        .filter(pl.col("time") - pl.col("created") > DAY, pl.col("day") > 0)
+        .filter(pl.col("time") - pl.col("created") > DAY, pl.col("day") > log.first_day)
         .join(orgs, on="account")
     )
     every = (
@@ -183,13 +161,13 @@ def _entry(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
     age = pl.col("day") - pl.col("since")
     known = pl.when(age < 7).then(0).otherwise(age)  # an intruder's second day makes his address no older
     return table.group_by("account", "day").agg(
-        pl.col("fan").max().fill_null(0).alias("colleagues on the same new device"),
-        known.min().alias("days that the organisation knows the address"),
-        pl.col("read").max().fill_null(0).alias("files of colleagues read"),
+        pl.col("fan").max().fill_null(0).alias("colleagues_on_device"),
+        known.min().alias("address_known_d"),
+        pl.col("read").max().fill_null(0).alias("colleague_files"),
     )
 
 
-def _application(events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
+def _application(log: Log, events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG001
     every = events.filter(pl.col("type") == "app.authorized").select("account", "app", "day").unique()
     every = every.join(orgs, on="account", how="left")
     users = every.rename({"org": "theirs", "account": "other", "day": "then"})
@@ -211,6 +189,44 @@ def _application(events: pl.DataFrame, orgs: pl.DataFrame) -> pl.DataFrame:
         "account", "day", "mates", "share", descending=[False, False, True, True]
     )
     return best.group_by("account", "day", maintain_order=True).first().select(
-        "day", "account", pl.col("mates").alias("colleagues with it"),
-        pl.col("share").alias("share of its users who are colleagues"),
+        "day", "account", pl.col("mates").alias("colleagues"),
+        pl.col("share").alias("colleague_share"),
     )  # fmt: skip
+
+
+KINDS: Mapping[str, RowKind] = {
+    "hand_over": RowKind(
+        "an account that shared a folder with somebody outside, and its likeliest confederate of that day",
+        {
+            "common_addresses": "common addresses with the recipient",
+            "recipient_age_d": "days of age of the recipient",
+            "folders": "folders",
+            "files_read_7d": "files read in 7 days",
+        },
+        _hand_over,
+    ),
+    "reading": RowKind(
+        "an account of an organisation that read files of colleagues, three days together",
+        {
+            "colleagues": "colleagues read from",
+            "colleague_files": "files of colleagues",
+            "times_usual": "times the usual",
+        },
+        _reading,
+    ),
+    "entry": RowKind(
+        "an account of an organisation on a device that it was never seen on before",
+        {
+            "colleagues_on_device": "colleagues on the same new device",
+            "address_known_d": "days that the organisation knows the address",
+            "colleague_files": "files of colleagues read",
+        },
+        _entry,
+    ),
+    "application": RowKind(
+        "an account of an organisation that let an application in, and the one with most colleagues",
+        {"colleagues": "colleagues with it", "colleague_share": "share of its users who are colleagues"},
+        _application,
+    ),
+}
+"""What a view may say under `rows`."""

@@ -1,0 +1,7 @@
+"""Node classification: abusive accounts from features, ties and known labels. Start at `NodeClassifier`."""
+
+from shoal.coordination.nodes.classifier import NodeClassifier as NodeClassifier
+from shoal.coordination.nodes.graph import NodeGraph as NodeGraph
+from shoal.coordination.nodes.links import Direct as Direct
+from shoal.coordination.nodes.links import Link as Link
+from shoal.coordination.nodes.links import Shared as Shared

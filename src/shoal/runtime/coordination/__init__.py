@@ -1,0 +1,1 @@
+"""Coordination on a deployment: from its journal to campaigns, published into it, shown and explained."""
