@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_coaction import DAY, HOUR, SECOND, crew, crowd, table
 
-from oracles.bursts_oracle import binomial_tail, hypergeometric_tail, plain_bursts
+from oracles.object_bursts_oracle import binomial_tail, hypergeometric_tail, plain_bursts
 from shoal.coordination.coaction import LockstepSettings, lockstep, null_of
 from shoal.coordination.coaction.bursts import find_bursts
 from shoal.coordination.coaction.settings import CoActionSettings
