@@ -88,7 +88,7 @@ def coaction(
 
     `engine`: DuckDB in this process where none is given (and closed again). `everybody`: `members` tells of all
     accounts that were compared. Raises `InvalidInput` for a table that
-    cannot be read. Cost: some 3 CPU-seconds a million actions at most, 2 to 3 GB for ten million.
+    cannot be read. Cost: some 4 CPU-seconds a million actions, 3 GB for ten million (`docs/adr/0009`).
     """
     settings = settings or CoActionSettings()
     rows = checked(events)
