@@ -1,7 +1,7 @@
 """The timing comb: sign-ups that come too evenly, or too densely, for people.
 
-Times are first carried to the service's own clock, on which each hour is as long as it has sign-ups: a wave of honest sign-ups
-raises the rate for everybody and is no evidence. On that clock strangers come at random (a Poisson process), so that
+Times are first carried to the service's own clock, on which each hour is as long as it has sign-ups: a wave of honest
+ones raises the rate for everybody and is no evidence. On that clock strangers come at random (a Poisson process), so
 
 - `density`: how far a group stands closer than the service's rate of such sign-ups, as -log10 of a Poisson tail;
 - `evenness`: gaps more alike than random ones, by Greenwood's statistic (the sum of squared shares, 1946), -log10 p;
