@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from oracles.content_oracle import all_pairs, signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracles.content_oracle import all_pairs, signature
 from shoal.coordination.content import (
     ContentSettings,
     Sets,
@@ -39,7 +39,9 @@ collections = st.dictionaries(
 
 def _sets(given_sets: dict[int, set[int]]) -> Sets:
     pairs = [(owner, item) for owner, items in given_sets.items() for item in items]
-    owner, item = (np.array(part, np.int64) for part in zip(*pairs, strict=True)) if pairs else (np.zeros(0, np.int64),) * 2
+    owner, item = (
+        (np.array(part, np.int64) for part in zip(*pairs, strict=True)) if pairs else (np.zeros(0, np.int64),) * 2
+    )
     return make_sets(owner, item)
 
 

@@ -137,7 +137,7 @@ def test_rows_from_the_journal_are_rows_from_the_plain_events(home: Path) -> Non
         assert row["key"] == alert.key
         words = KINDS[alert.view].columns
         mine = {words[name]: row[name] for name in words if words[name] in alert.values}
-        assert {name: None if value != value else value for name, value in alert.values.items()} == mine  # noqa: PLR0124
+        assert {name: None if value != value else value for name, value in alert.values.items()} == mine
 
 
 def test_a_view_over_the_engines_columns_takes_the_most_suspicious_value_of_a_day(home: Path) -> None:

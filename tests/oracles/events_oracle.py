@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 NATIVE_TEXTS = ("event_id", "type", "actor", "account", "session", "device", "file", "outcome", "user_agent")
 NATIVE_INTS = ("size_bytes", "items", "asn")
-NATIVE_FLOATS = ("lat", "lon")
+NATIVE_FLOATS = ("lat", "lon", "rtt_ms")
 
 
 def time_us(text: str) -> int:

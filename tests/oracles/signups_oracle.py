@@ -14,14 +14,27 @@ HOUR = 3_600_000_000
 START = 1_700_000_000_000_000
 AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Safari/605.1.15",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Safari/605",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:133.0) Gecko/20100101 Firefox/133.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Mobile Safari/537.36",
 )
 OLD_CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/118.0.0.0 Safari/537.36"
 MAILS = ("post.example", "webmail.example", "inbox.example", "letterbox.example")
-FORMS = ("aaa", "aaaa", "aa.aaa", "aaa.aaa", "aaa99", "aaaa99", "aa99", "aa.aa", "aa9999", "aa.aaa99", "aa-aaa", "aa_aaa")
+FORMS = (
+    "aaa",
+    "aaaa",
+    "aa.aaa",
+    "aaa.aaa",
+    "aaa99",
+    "aaaa99",
+    "aa99",
+    "aa.aa",
+    "aa9999",
+    "aa.aaa99",
+    "aa-aaa",
+    "aa_aaa",
+)
 NAMES = ("Aaa Aaaa", "Aaaa Aaaa", "Aaa Aaa", "Aaa", "Aaa A.", "aa aaa", "Aaa Aaaaa", "Aaaa99")
 Row = dict[str, object]
 
@@ -55,8 +68,10 @@ def honest(rng: np.random.Generator, size: int, days: float) -> list[Row]:
 def wave(rng: np.random.Generator, size: int, day: float, hours: float) -> list[Row]:
     """A press article: many within hours, most by telephone behind few addresses."""
     moments = np.sort(rng.integers(0, int(hours * HOUR), size)) + START + int(day * 24 * HOUR)
-    rows = [person(rng, 10**6 + number, int(moment), mobile=bool(rng.random() < 0.7)) for number, moment in enumerate(moments)]
-    return rows
+    return [
+        person(rng, 10**6 + number, int(moment), mobile=bool(rng.random() < 0.7))
+        for number, moment in enumerate(moments)
+    ]
 
 
 def farm(rng: np.random.Generator, name: str, size: int, day: float, days: float, *, networks: int = 3) -> list[Row]:

@@ -214,6 +214,7 @@ def test_bought_accounts_and_hijacked_ones():
     )
     assert (inside["time"] >= inside["start"]).all()
     assert (inside["time"] < inside["end"]).all()
+    assert ((inside["time"] - inside["start"]) / DAY).max() < 4.1, "for some days, not for good"
     own = labels.filter((pl.col("kind") == "operation") & (pl.col("subject_type") == "account"))
     assert set(own["subject"]) == roles["fresh"] | roles["aged"]
     recovery = events.filter((pl.col("kind") == "recovery") & (pl.col("type") == "password.reset"))
@@ -293,6 +294,10 @@ def test_a_world_that_reacts_can_hold_an_operation():
     assert ledger["refused"] > 5
     assert ledger["accounts_burned"] >= 5
     assert seen > 5000
+    members = pl.from_arrow(world.groups()).filter(pl.col("attack") == "it")
+    assert members.height == 30 + ledger["accounts_replaced"] > 30
+    assert members["account"].is_unique().all()
+    assert members["group"].n_unique() == 6
 
 
 def test_the_shipped_world_has_them_all():

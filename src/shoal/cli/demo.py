@@ -37,6 +37,7 @@ def demo(
     _print_kinds(result.score)
     _print_honest(result.score)
     _print_learned(result)
+    _print_campaigns(result)
     out.print("\n[bold]The worst subjects[/bold] (at most two of a threat)")
     print_findings(result.worst, len(result.worst), output="table")
     out.print(f"\nThe whole report, with plots: {result.page}", markup=False, soft_wrap=True)
@@ -48,6 +49,7 @@ def demo(
         (f"shoal replay {home}", "decide everything again and compare"),
         (f"shoal learn card {folder / 'models' / 'takeover'}", "what a fitted detector was measured to do"),
         (f"shoal learn monitor takeover --home {home}", "has the world moved since it was fitted?"),
+        (f"shoal campaigns list {home}", "which accounts act as one"),
         (f"shoal doctor {home}", "where did every record go?"),
         ("shoal pack test file_sharing", "the rules' own tests, on the same engine"),
         ("shoal run YOUR_LOG --format cloudtrail", "findings on your own audit log"),
@@ -129,6 +131,30 @@ def _print_learned(result: DemoResult) -> None:
         f"  all rules alone touch {learned.touched_alone:.1f} honest accounts per 10,000 and week, "
         f"with detectors {learned.touched:.1f}"
     )
+
+
+def _print_campaigns(result: DemoResult) -> None:
+    from rich.table import Table
+
+    from shoal.cli.show import out
+
+    if not result.campaigns:
+        return
+    members = sum(one.campaign.size for one in result.campaigns)
+    harmful = sum(one.harmful for one in result.campaigns)
+    out.print(
+        f"\n[bold]Accounts that act as one[/bold]: {len(result.campaigns)} campaigns with {members:,} members, of whom "
+        f"{harmful:,} are of an attack ({harmful / members:.1%}); found without labels"
+    )
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for name in ("campaign", "score", "members", "of an attack", "which", "found of it"):
+        table.add_column(name, justify="left" if name in ("campaign", "which") else "right", no_wrap=True)
+    for one in result.campaigns[:10]:
+        table.add_row(one.campaign.id, f"{one.campaign.score:.0%}", f"{one.campaign.size:,}", f"{one.harmful:,}",
+                      one.attack or "-", f"{one.mine:,} of {one.of:,}" if one.attack else "-")  # fmt: skip
+    out.print(table)
+    if len(result.campaigns) > 10:
+        out.print(f"  and {len(result.campaigns) - 10} more: shoal campaigns list", markup=False)
 
 
 def _print_honest(found: Score) -> None:

@@ -111,6 +111,7 @@ def _columns() -> tuple[ColumnSpec, ...]:
         spec("file_name", text, given, "name of the file"),
         spec("size_bytes", integer, given, "size of what was moved"),
         spec("items", integer, given, "how many things the event covers, where it covers several"),
+        spec("rtt_ms", number, given, "round-trip time to the client, as the service measured it, ms"),
         spec("recipient_org", text, given, "organisation of the recipient; null if outside or unknown"),
         spec(
             "external",

@@ -105,6 +105,21 @@ class Learning:
 
 
 @dataclass(frozen=True)
+class Group:
+    """A campaign that was found, and the truth: `share` of its members that an attack made, hijacked or used; `attack`
+    and how many of its accounts are in it (`of_attack`). `page`: where its own page lies, empty for none."""
+
+    id: str
+    score: float
+    share: Share
+    attack: str
+    of_attack: Share
+    innocents: float
+    why: str
+    page: str
+
+
+@dataclass(frozen=True)
 class DemoPage:
     """All that the page shows. Times are µs UTC, `stages` CPU seconds by stage, `tiers` events by tier name,
     `decisions` the moments of decisions by tier name, `honest_by_day` accounts by day from the start."""
@@ -131,6 +146,7 @@ class DemoPage:
     stages: Mapping[str, float]
     dead: Mapping[str, int]
     learning: Learning | None = None
+    groups: Sequence[Group] = ()
 
 
 def write_demo(path: Path, page: DemoPage) -> Path:

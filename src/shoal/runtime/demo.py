@@ -19,12 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shoal.clock import Clock
+from shoal.coordination.campaigns.campaign import Campaign
 from shoal.detectors.models.model import Model
 from shoal.learn.evaluation.card import Card
 from shoal.learn.intervals import Share
 from shoal.policy.findings import Ranked
-from shoal.reports.demo import Added, Learning, write_demo
+from shoal.reports.campaign import write_campaign
+from shoal.reports.demo import Added, Group, Learning, write_demo
 from shoal.runtime.commit import Totals
+from shoal.runtime.coordination.job import run as run_campaigns
+from shoal.runtime.coordination.judged import Judged, judge
+from shoal.runtime.coordination.published import newest
+from shoal.runtime.coordination.story import read_page
 from shoal.runtime.deployment import Deployment, find_pack, open_deployment
 from shoal.runtime.home import Home, open_home
 from shoal.runtime.judge.evidence import Population, population, touches
@@ -41,6 +47,8 @@ from shoal.storage.journal import Journal
 from shoal.storage.store import DecisionRow
 
 WORLD_MARK, LEARNED_MARK = "world.json", "learned.json"
+CAMPAIGN_PAGES = 3
+"""Campaigns of the demo that get a page of their own."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class DemoResult:
     world: dict[str, object]
     page: Path
     learned: Learned | None = None
+    campaigns: Sequence[Judged] = ()
 
 
 @dataclass
@@ -157,14 +166,16 @@ def run_demo(
     try:
         for name, files in (first_days.models if first_days else {}).items():
             publish_model(deployment, name, files)
+        _campaigns(run, deployment, only_first=True)
         read = run.read(deployment, last)
+        found = _campaigns(run, deployment, only_first=not read.now)
         progress.stage("writing a snapshot")
         deployment.rest()
         worst = deployment.findings(10, per_threat=2).shown
         rules = {rule.id: rule.title for rule in deployment.running.pack.rules}
     finally:
         run.close(deployment)
-    return _judged(run, read, worst, rules, manifest, first_days, until)
+    return _judged(run, read, worst, rules, manifest, first_days, until, found)
 
 
 def _first_half(run: _Run, first: Path, until_us: int) -> FirstDays:
@@ -200,6 +211,7 @@ def _judged(
     manifest: dict[str, object],
     first_days: FirstDays | None,
     until_us: int,
+    campaigns: Sequence[Campaign],
 ) -> DemoResult:
     progress, folder, home = run.progress, run.folder, run.home
     progress.stage("comparing with the truth")
@@ -223,6 +235,7 @@ def _judged(
         attacks = {row["event_id"] for row in truth.to_pylist() if row["harmful"] and row["attack"]}
         alone = rules_alone(home, first_days.position, attacks, progress.moved)
         learned = _learned(first_days, alone, labels, truth, decided, people, until_us)
+    groups = judge(campaigns, labels, home.identity)
     page = demo_page(
         run.scenario.title or run.scenario.name,
         found,
@@ -239,14 +252,44 @@ def _judged(
         stages=run.costs,
         dead=dead,
         learning=None if learned is None else _shown(learned),
+        groups=_groups(run, groups),
     )
     progress.stage("drawing the report")
     path = write_demo(folder / "report.html", page)
     days = (last - first) / DAY_US
     read = replace(read, now=run.records)
     return DemoResult(
-        read, run.totals, tiers, events, run.seconds, days, found, worst, run.notes, manifest, path, learned
+        read, run.totals, tiers, events, run.seconds, days, found, worst, run.notes, manifest, path, learned, groups
     )
+
+
+def _campaigns(run: _Run, deployment: Deployment, *, only_first: bool) -> Sequence[Campaign]:
+    """Look for accounts that act as one, and publish them; with `only_first` not where some were published before."""
+    known = newest(run.home, deployment.journal)
+    if only_first and known is not None:
+        return known.campaigns
+    return run_campaigns(deployment, stage=run.progress.stage, moved=run.progress.moved).campaigns
+
+
+def _groups(run: _Run, found: Sequence[Judged]) -> list[Group]:
+    """Campaigns as the report shows them; the first few get a page of their own."""
+    run.progress.stage("drawing campaigns")
+    folder = run.folder / "campaigns"
+    folder.mkdir(exist_ok=True)
+    shown = []
+    for at, one in enumerate(found):
+        page = ""
+        if at < CAMPAIGN_PAGES:
+            _, drawn = read_page(run.home, one.campaign)
+            page = f"campaigns/{write_campaign(folder / f'{one.campaign.id}.html', drawn).name}"
+        why = one.campaign.evidence[0] if one.campaign.evidence else ""
+        shown.append(
+            Group(
+                one.campaign.id, one.campaign.score, Share(one.harmful, one.campaign.size), one.attack,
+                Share(one.mine, one.of), one.campaign.expected_innocents, why, page,
+            )
+        )  # fmt: skip
+    return shown
 
 
 def _shown(learned: Learned) -> Learning:

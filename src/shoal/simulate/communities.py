@@ -270,6 +270,10 @@ class GroupBook:
         assert role in ROLES
         self.rows += [(account, kind, group, attack, role) for account in accounts.tolist()]
 
+    def takes_over(self, old: int, new: int, attack: str) -> None:
+        """`new` stands in for `old` in the groups of an attack; `old` stays what it was."""
+        self.rows += [(new, *row[1:]) for row in self.rows if row[0] == old and row[3] == attack]
+
     def by(self, kind: str, prefix: str, accounts: Ints, code: Ints, least: int = 2) -> None:
         """One group for each code that `least` of the accounts have; -1 is none."""
         order = np.argsort(code, kind="stable")

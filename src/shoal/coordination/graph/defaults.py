@@ -40,7 +40,6 @@ def default_relations() -> tuple[Relation, ...]:
         Relation("ip", ("ip",), words="came from the same address"),
         Relation("network", ("network",), words="came from the same network"),
         Relation("asn_client", ("asn", "user_agent"), words="use the same client in the same provider's network"),
-        Relation("user_agent", ("user_agent",), words="send the same user agent"),
         Relation("email_shape", ("domain", "email_shape"), signup,
                  words="signed up with addresses of one pattern at one domain"),
         Relation("file_content", ("file_sha256",), "type = 'file.uploaded'", role=target,

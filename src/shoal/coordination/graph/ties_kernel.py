@@ -18,7 +18,8 @@ KEY, FIRST, LAST, COUNT, MADE = range(5)
 """Columns of an edge's row. KEY is account code x 2^32 + entity code; MADE the place of its first row in the
 journal."""
 UNKNOWN = -1
-BLOCK = 64
+BLOCK, AHEAD = 64, 16
+"""Rows that are taken at a time, and how far ahead memory is asked for."""
 
 _I = types.int64
 _SLOTS = types.int32[::1]
@@ -97,8 +98,9 @@ def _enter(slots, ids, used, key, seed):
 @njit(types.void(_SLOTS, _OUT, _I, _I), cache=True, nogil=True)
 def refill(slots, ids, used, seed):
     """Enter the numbers of `ids[:used]`, which are distinct, into empty slots."""
-    mask = len(slots) - 1
+    mask, base = len(slots) - 1, slots.ctypes.data
     for row in range(used):
+        prefetch(base + 4 * _first(ids[min(row + AHEAD, used - 1)], seed, mask))
         place = _first(ids[row], seed, mask)
         while slots[place] >= 0:
             place = (place + 1) & mask
@@ -108,8 +110,9 @@ def refill(slots, ids, used, seed):
 @njit(types.void(_SLOTS, _ROWS, _I, _I), cache=True, nogil=True)
 def refill_rows(slots, rows, used, seed):
     """As `refill`, for the keys of edges."""
-    mask = len(slots) - 1
+    mask, base = len(slots) - 1, slots.ctypes.data
     for row in range(used):
+        prefetch(base + 4 * _first(rows[min(row + AHEAD, used - 1), KEY], seed, mask))
         place = _first(rows[row, KEY], seed, mask)
         while slots[place] >= 0:
             place = (place + 1) & mask
@@ -187,11 +190,14 @@ def enter_edges(entity_slots, entity_ids, entities, slots, rows, used, seed, cod
     `kind` uint8 [n]: what kind of network the row names (0: none; empty: it never does), kept in `kinds` by entity.
     Rows are taken a block at a time, so that memory is asked for before it is needed: tables of millions of edges lie
     outside the processor's cache."""
-    mask, base, rows_base = len(slots) - 1, slots.ctypes.data, rows.ctypes.data
+    mask, base, rows_base, ids_base = len(slots) - 1, slots.ctypes.data, rows.ctypes.data, entity_ids.ctypes.data
     block, starts, keys = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
     at_row = 0
     while at_row < size:
         at_row, found = _collect(ids, held, at_row, size, entity_slots, seed, block, starts)
+        for k in range(found):
+            if entity_slots[starts[k]] >= 0:
+                prefetch(ids_base + 8 * entity_slots[starts[k]])
         for k in range(found):
             row = block[k]
             entity, entities = _enter(entity_slots, entity_ids, entities, ids[row], seed)

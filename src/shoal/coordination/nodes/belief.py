@@ -31,9 +31,7 @@ def propagate(link: Link, explicit: Floats, coupling: float, *, echo: bool = Fal
     most = 0.618 if cancel is not None else 1.0
     if not 0 < coupling < most:
         allowed = f"over 0 and under {most:g}"
-        raise InvalidInput(
-            Problem("nodes.coupling", f"a coupling of {coupling}", Where(path="coupling"), allowed=allowed)
-        )
+        raise InvalidInput(Problem("nodes.coupling", f"a coupling of {coupling}", Where(path="coupling"), allowed=allowed))
     belief = explicit
     for _ in range(steps):
         step = explicit + coupling * balanced(link, belief)

@@ -1,8 +1,9 @@
-"""From the members' log odds to one probability.
+"""From the members' scores to one probability.
 
-Weights are those of a logistic regression over the members' out-of-fold log odds, none below 0, held near equal shares
-with the force of `HELD` rows (stacking: Wolpert 1992; weights not negative: Breiman 1996). A blend stands only where
-its out-of-fold log loss is under that of the best member alone. Calibration on the same scores: a sigmoid (Platt 1999),
+The members' shares are given; with `FEW` labels and more, weights are those of a logistic regression over the members'
+out-of-fold scores, each brought to unit spread, none below 0, held near the shares with the force of one row (stacking:
+Wolpert 1992; weights not negative: Breiman 1996), and the blend stands only where its log loss on rows left out is under
+that of the best member alone. Calibration on the same scores: a sigmoid (Platt 1999),
 or isotonic regression (Zadrozny and Elkan, KDD 2002) whose blocks are joined at their centres (Oron and Flournoy 2017)
 and which goes on with the sigmoid's slope at its ends, so that it never ties two scores; `auto` takes the one of less
 log loss on scores left out. Arrays only.
@@ -20,7 +21,9 @@ from sklearn.isotonic import IsotonicRegression
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-HELD = 10.0
+FEW = 500
+"""Labels under which nothing is chosen by them: the choice would be noise."""
+HELD = 1.0
 METHODS = ("auto", "sigmoid", "isotonic", "none")
 LEAST_FREE = 100
 """Positive rows under which isotonic regression is not tried."""
@@ -38,32 +41,35 @@ def sigmoid(z: Floats) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0.0, -z)), dtype=np.float64)
 
 
-def blend(z: Floats, y: Ints) -> tuple[Floats, float, dict[str, float]]:
-    """Weights [members] and intercept for log odds `z` [n, members], and log losses: of the blend and `best`, of the
-    best member alone after a sigmoid of its own."""
-    count = z.shape[1]
-    weights, intercept = _stack(z, y, np.full(count, 1.0 / count))
-    losses = {"blend": _left_out(z, y, np.full(count, 1.0 / count))}
-    alone = [_left_out(z[:, [at]], y, np.ones(1)) for at in range(count)]
+def blend(z: Floats, y: Ints, prior: Floats) -> tuple[Floats, dict[str, float]]:
+    """Weights [members] for scores `z` [n, members] of unit spread from their shares `prior` [members]; and, where
+    there are labels enough to choose by, log losses on rows left out: of the `blend`, and of the `best` member alone."""
+    if len(y) < FEW or z.shape[1] == 1:
+        return prior / prior.sum(), {}
+    losses = {"blend": _left_out(z, y, prior)}
+    alone = [_left_out(z[:, [at]], y, np.ones(1)) for at in range(z.shape[1])]
     best = int(np.argmin(alone))
     losses["best"] = alone[best]
-    if losses["blend"] >= losses["best"]:
-        one, intercept = _stack(z[:, [best]], y, np.ones(1))
-        weights = np.zeros(count)
-        weights[best] = one[0]
-    return weights, intercept, losses
+    if losses["blend"] < losses["best"]:
+        return _stack(z, y, prior)[0], losses
+    return np.eye(z.shape[1])[best], losses
 
 
-def _stack(z: Floats, y: Ints, prior: Floats) -> tuple[Floats, float]:
+def _stack(z: Floats, y: Ints, prior: Floats, held: float = HELD) -> tuple[Floats, float]:
+    """Weights and intercept: first the scale of the given shares, then the weights, held near them."""
+    shares = prior / prior.sum()
+    if len(shares) > 1:
+        shares = shares * _stack((z @ shares)[:, None], y, np.ones(1))[0]
+
     def loss(at: Floats) -> tuple[float, Floats]:
         w, b = at[:-1], at[-1]
         score = z @ w + b
         away = sigmoid(score) - y
-        value = np.sum(np.logaddexp(0.0, score) - y * score) + HELD / 2 * np.sum((w - prior) ** 2)
-        return float(value), np.append(z.T @ away + HELD * (w - prior), away.sum())
+        value = np.sum(np.logaddexp(0.0, score) - y * score) + held / 2 * np.sum((w - shares) ** 2)
+        return float(value), np.append(z.T @ away + held * (w - shares), away.sum())
 
-    bounds = [(0.0, 20.0)] * len(prior) + [(-30.0, 30.0)]
-    found = minimize(loss, np.append(prior, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
+    bounds = [(0.0, 20.0)] * len(shares) + [(-30.0, 30.0)]
+    found = minimize(loss, np.append(shares, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
     return np.asarray(found.x[:-1], dtype=np.float64), float(found.x[-1])
 
 
@@ -108,8 +114,9 @@ def calibrate(z: Floats, y: Ints, method: str) -> tuple[Calibration, dict[str, f
 
 
 def _fit(z: Floats, y: Ints, method: str) -> Calibration:
-    weights, intercept = _stack(z[:, None], y, np.ones(1))
-    slope = max(float(weights[0]), 1e-3)
+    spread = float(z.std()) or 1.0
+    weights, intercept = _stack(z[:, None] / spread, y, np.ones(1), 0.1)
+    slope = max(float(weights[0]), 1e-3) / spread
     if method == "sigmoid":
         return Calibration("sigmoid", np.zeros(1), np.array([intercept]), slope)
     value = IsotonicRegression(out_of_bounds="clip").fit(z, y).predict(z)

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-from shoal.coordination.nodes.blend import METHODS, blend, calibrate, log_loss, sigmoid
-from shoal.coordination.nodes.columns import Columns, labelled, structural
+from shoal.coordination.nodes.blend import FEW, METHODS, Calibration, blend, calibrate, log_loss, sigmoid
+from shoal.coordination.nodes.columns import Columns, Extent, labelled, structural
 from shoal.coordination.nodes.graph import NodeGraph, known_codes
 from shoal.coordination.nodes.members import Forest, Line, Scale, grow
 from shoal.errors import InvalidInput, Problem, Where, nearest_name
@@ -37,18 +38,27 @@ LEAST = 5
 """Labelled nodes of each class under which nothing is fitted."""
 MANY = 1000
 """Labelled nodes from which five folds do; under it there are ten."""
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+STRENGTHS = (0.003, 0.01, 0.03, 0.1)
 """Inverse penalties that the line is tried with."""
+CHOOSING = 2
+"""Folds that the line's penalty is chosen on."""
+FEW_STRENGTH = 0.02
+"""The one it is given under `FEW` labels, which cannot choose."""
+FAR = (".belief0.9", ".belief0.9_share")
+"""Endings of the columns that make the member `belief`."""
+PRIOR = {"trees": 1.0, "line": 1.0, "belief": 0.25}
+"""What the members weigh before any label speaks."""
 
 
 class NodeClassifier:
     """Scikit-learn's manners over a `NodeGraph`. After `fit`: `classes_`, `columns_` (names), `fold_` (of the nodes
     fitted on), `report_` (what the blend and the calibration were chosen by).
 
-    `members`: any of trees, line, belief. `labels`: whether neighbours' labels are columns (belief needs them).
-    `wavelets`: order of the bands, 0 for none. `trees`, `leaves`: of each booster (None: by the number of labels);
+    `members`: any of trees, line, belief. `labels`: whether neighbours' labels are read (belief needs them).
+    `columns`: full, compact or own (`columns.structural`; but for full, labels are read by the member belief alone), or
+    auto, which is compact under 500 labels and full from there. `wavelets`: order of the bands, 0 for none. `trees`, `leaves`: of each booster (None: by the number of labels);
     `bags`: boosters a fold, of different seeds. `folds`: None for 10 under 1,000 labels, 5 above. `calibration`: auto,
-    sigmoid, isotonic or none. `num_threads` of LightGBM; the answer does not depend on it.
+    sigmoid, isotonic or none. `num_threads` of LightGBM and of linear algebra.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class NodeClassifier:
         *,
         members: tuple[str, ...] = MEMBERS,
         labels: bool = True,
+        columns: Literal["auto", "full", "compact", "own"] = "auto",
         wavelets: int = 4,
         trees: int | None = None,
         leaves: int | None = None,
@@ -65,14 +76,9 @@ class NodeClassifier:
         seed: int = 0,
         num_threads: int = 1,
     ) -> None:
-        self.members, self.labels, self.wavelets, self.trees, self.leaves = members, labels, wavelets, trees, leaves
-        self.bags, self.folds, self.calibration, self.seed, self.num_threads = (
-            bags,
-            folds,
-            calibration,
-            seed,
-            num_threads,
-        )
+        self.members, self.labels, self.columns, self.wavelets = members, labels, columns, wavelets
+        self.trees, self.leaves = trees, leaves
+        self.bags, self.folds, self.calibration, self.seed, self.num_threads = bags, folds, calibration, seed, num_threads
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
@@ -111,9 +117,11 @@ class NodeClassifier:
         self._names, self._ids, self._y = graph.names, graph.ids[codes], labels
         self._relations = tuple((name, link.directed) for name, link in graph.links.items())
         self.fold_ = _deal(len(codes), self.folds or (10 if len(codes) < MANY else 5), self.seed)
+        self._extent: Extent = ("compact" if len(labels) < FEW else "full") if self.columns == "auto" else self.columns
         columns = self._columns(graph, codes)
         self.columns_ = columns.names
-        self._fit_members(graph, columns.matrix, labels)
+        with threadpool_limits(self.num_threads):
+            self._fit_members(graph, columns.matrix, labels)
         return self
 
     def predict_proba(self, graph: NodeGraph, nodes: npt.ArrayLike) -> Floats:
@@ -135,10 +143,10 @@ class NodeClassifier:
             return np.zeros(0)
         fold = self._folds_of(graph)[codes]
         x = self._columns(graph, codes).matrix
-        return self._calibration.apply(self._member_scores(x, fold) @ self._weights + self._intercept)
+        return self._calibration.apply(self._unit(self._member_scores(x, fold)) @ self._weights)
 
     def member_scores(self, graph: NodeGraph, nodes: npt.ArrayLike) -> Mapping[str, Floats]:
-        """Log odds of each member alone, before blend and calibration; raises as `predict_proba`."""
+        """Scores of each member alone, before blend and calibration; raises as `predict_proba`."""
         self._check_graph(graph)
         codes = known_codes(graph, nodes, "nodes")
         z = self._member_scores(self._columns(graph, codes).matrix, self._folds_of(graph)[codes])
@@ -150,6 +158,8 @@ class NodeClassifier:
             wrong.append(("members", f"some of {', '.join(MEMBERS)}, each once"))
         elif "belief" in self.members and not self.labels and len(self.members) == 1:
             wrong.append(("members", "belief needs labels=True"))
+        if self.columns not in ("auto", "full", "compact", "own"):
+            wrong.append(("columns", "auto, full, compact, own"))
         if self.calibration not in METHODS:
             wrong.append(("calibration", ", ".join(METHODS)))
         for name, low, high, absent in (
@@ -168,12 +178,12 @@ class NodeClassifier:
 
     def _columns(self, graph: NodeGraph, codes: Ints) -> Columns:
         """Columns of these nodes."""
-        found = structural(graph, self.wavelets)
+        found = structural(graph, self.wavelets, extent=self._extent)
         x, names = found.matrix[codes], found.names
         if self.labels and graph.links:
             fold, known = self._folds_of(graph), graph.codes(self._ids)
             held = known >= 0
-            more = labelled(graph, known[held], self._y[held], fold, codes)
+            more = labelled(graph, known[held], self._y[held], fold, codes, compact=self._extent != "full")
             x, names = np.hstack([x, more.matrix]), names + more.names
         return Columns(names, x)
 
@@ -184,27 +194,31 @@ class NodeClassifier:
         return fold
 
     def _fit_members(self, graph: NodeGraph, x: Float32s, y: Ints) -> None:
-        folds = [fold for fold in range(int(self.fold_.max()) + 1)]
-        self._belief = self.columns_.index(_far(self.columns_)) if _far(self.columns_) else -1
-        self._used = tuple(one for one in self.members if one != "belief" or self._belief >= 0)
-        losses: dict[str, float] = {}
-        self._forests: list[Forest] = []
-        self._lines: list[Line] = []
+        folds = list(range(int(self.fold_.max()) + 1))
+        self._beliefs = [at for at, name in enumerate(self.columns_) if name.endswith(FAR)] if self.labels else []
+        self._used = tuple(one for one in self.members if one != "belief" or self._beliefs)
+        own = self._own_width(graph)
+        line: dict[str, float] = {}
         if "trees" in self._used:
-            for fold in folds:
-                rest = self.fold_ != fold
-                self._forests.append(Forest([
-                    grow(x[rest], y[rest], trees=self.trees, leaves=self.leaves, threads=self.num_threads,
+            self._forests = [
+                Forest([
+                    grow(x[rest, :own], y[rest], trees=self.trees, leaves=self.leaves, threads=self.num_threads,
                          seed=self.seed + 1_000 * bag + fold)
                     for bag in range(self.bags)
-                ]))  # fmt: skip
+                ])
+                for fold in folds if len(rest := np.flatnonzero(self.fold_ != fold))
+            ]  # fmt: skip
         if "line" in self._used:
-            self._scale = Scale.of(self._all_rows(graph, x))
-            scores = self._scale.apply(x)
-            losses = self._choose_line(scores, y, folds)
+            self._scale = Scale.of(self._all_rows(graph, x)[:, :own])
+            line = self._choose_line(self._scale.apply(x[:, :own]), y, folds)
+        if "belief" in self._used:
+            told = np.nan_to_num(x[:, self._beliefs].astype(np.float64))
+            self._belief_unit = _unit_of(told)
         z = self._member_scores(x, self.fold_)
-        self._weights, self._intercept, blended = blend(z, y)
-        score = z @ self._weights + self._intercept
+        self._unit_of = _unit_of(z)
+        z = self._unit(z)
+        self._weights, losses = blend(z, y, np.array([PRIOR[name] for name in self._used]))
+        score = z @ self._weights
         self._calibration, tried = calibrate(score, y, self.calibration)
         self.report_: dict[str, Any] = {
             "labels": len(y),
@@ -212,15 +226,25 @@ class NodeClassifier:
             "folds": len(folds),
             "columns": len(self.columns_),
             "weights": dict(zip(self._used, self._weights.tolist(), strict=True)),
-            "log_loss": blended,
-            "line": losses,
+            "log_loss": losses,
+            "line": line,
             "calibration": {"method": self._calibration.method, **tried},
             "log_loss_calibrated": log_loss(self._calibration.apply(score), y),
         }
 
+    def _own_width(self, graph: NodeGraph) -> int:
+        """Columns that trees and line read: with the compact ones, those of labels are the belief's alone."""
+        if self._extent == "full":
+            return len(self.columns_)
+        return len(structural(graph, self.wavelets, extent=self._extent).names)
+
+    def _unit(self, z: Floats) -> Floats:
+        centre, spread = self._unit_of
+        return (z - centre) / spread
+
     def _all_rows(self, graph: NodeGraph, x: Float32s) -> Float32s:
         """Columns of all nodes that need no label, beside those of labels of the rows that were fitted on."""
-        whole = structural(graph, self.wavelets).matrix
+        whole = structural(graph, self.wavelets, extent=self._extent).matrix
         width = x.shape[1] - whole.shape[1]
         if not width:
             return whole
@@ -231,39 +255,39 @@ class NodeClassifier:
 
     def _choose_line(self, scores: Floats, y: Ints, folds: list[int]) -> dict[str, float]:
         losses: dict[str, float] = {}
-        best = np.inf
-        for strength in STRENGTHS:
-            lines, z = [], np.empty(len(y))
-            for fold in folds:
+        for strength in STRENGTHS if len(y) >= FEW else ():
+            z, told = np.zeros(len(y)), np.zeros(len(y), bool)
+            for fold in folds[:CHOOSING]:
                 out = self.fold_ == fold
-                lines.append(Line.of(scores[~out], y[~out], strength))
-                z[out] = lines[-1].score(scores[out])
-            losses[f"{strength:g}"] = loss = log_loss(z, y)
-            if loss < best:
-                best, self._lines = loss, lines
-            elif loss > best * 1.05:
+                z[out], told = Line.of(scores[~out], y[~out], strength).score(scores[out]), told | out
+            losses[f"{strength:g}"] = log_loss(z[told], y[told])
+            if losses[f"{strength:g}"] > min(losses.values()):
                 break
+        best = float(min(losses, key=lambda one: losses[one])) if losses else FEW_STRENGTH
+        self._lines = [Line.of(scores[self.fold_ != fold], y[self.fold_ != fold], best) for fold in folds]
         return losses
 
     def _member_scores(self, x: Float32s, fold: Ints) -> Floats:
         """Log odds of each member [m, members]: by the models of a node's own fold, by all for a new one."""
-        z = np.zeros((len(x), len(self._used)))
+        z, models = np.zeros((len(x), len(self._used))), int(self.fold_.max()) + 1
+        new = fold < 0
         for at, name in enumerate(self._used):
             if name == "belief":
-                z[:, at] = np.nan_to_num(x[:, self._belief])
+                centre, spread = self._belief_unit
+                told = np.nan_to_num(x[:, self._beliefs].astype(np.float64))
+                z[:, at] = ((told - centre) / spread).sum(axis=1)
                 continue
-            scores = self._scale.apply(x) if name == "line" else None
-            new = fold < 0
-            for model in range(int(self.fold_.max()) + 1):
+            scores = self._scale.apply(x[:, : self._scale.quantiles.shape[1]]) if name == "line" else None
+            for model in range(models):
                 rows = np.flatnonzero(new | (fold == model))
                 if not len(rows):
                     continue
                 if scores is None:
-                    found = self._forests[model].score(x[rows], self.num_threads)
+                    forest = self._forests[model]
+                    z[rows, at] += forest.score(x[rows, : forest.width], self.num_threads)
                 else:
-                    found = self._lines[model].score(scores[rows])
-                z[rows, at] += found
-            z[new, at] /= int(self.fold_.max()) + 1
+                    z[rows, at] += self._lines[model].score(scores[rows])
+            z[new, at] /= models
         return z
 
     def _check_graph(self, graph: NodeGraph) -> None:
@@ -279,9 +303,10 @@ class NodeClassifier:
             raise InvalidInput(problems)
 
 
-def _far(names: tuple[str, ...]) -> str:
-    """The belief column that stands for the member: the first relation's, propagated far."""
-    return next((name for name in names if name.endswith(".belief0.9")), "")
+def _unit_of(z: Floats) -> tuple[Floats, Floats]:
+    """Centre and spread of columns; the spread of a constant one is 1."""
+    spread = z.std(axis=0)
+    return z.mean(axis=0), np.where(spread > 1e-12, spread, 1.0)
 
 
 def _deal(count: int, folds: int, seed: int) -> Ints:

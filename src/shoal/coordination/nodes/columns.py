@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+Extent = Literal["full", "compact", "own"]
 COUPLINGS = ((0.5, True), (0.9, False))
 """Couplings of belief propagation, and whether the echo is cancelled: near and far."""
 
@@ -46,16 +48,20 @@ def views(graph: NodeGraph) -> Iterator[tuple[str, Link]]:
             yield name, link
 
 
-def structural(graph: NodeGraph, order: int = 4) -> Columns:
+def structural(graph: NodeGraph, order: int = 4, *, extent: Extent = "full") -> Columns:
     """Columns that need no label, for all nodes; `order` of the beta wavelets, 0 for none. Kept in the graph's memo.
 
     Per relation: degree, weight, triangles, clustering, core, PageRank; and of each feature and of these places: mean,
     standard deviation, least and largest over neighbours, distance from the mean, mean of means and of deviations and
-    deviation of means over two hops, bands of the wavelets."""
-    key = ("structural", order)
+    deviation of means over two hops, bands of the wavelets. `extent`: compact is without least, largest and bands, of
+    which a hundred labels cannot tell the good ones; own is a node's own features alone."""
+    order = order if extent == "full" else 0
+    key = ("structural", order, extent)
     if (held := graph.memo.get(key)) is not None and isinstance(held, Columns):
         return held
     parts, names = [graph.features], list(graph.names)
+    if extent == "own":
+        return Columns(tuple(names), graph.features.astype(np.float32))
     for name, link in graph.links.items():
         place, place_names = _place(link)
         parts.append(place)
@@ -63,7 +69,7 @@ def structural(graph: NodeGraph, order: int = 4) -> Columns:
     told = np.column_stack(parts)
     told_names, places = tuple(names), told[:, len(graph.names) :]
     for name, link in views(graph):
-        for one, part in _neighbourhood(link, told, len(graph.names)):
+        for one, part in _neighbourhood(link, told, len(graph.names), extent == "compact"):
             names += [f"{name}.{one}.{column}" for column in told_names[: part.shape[1]]]
             parts.append(part)
     if order:
@@ -77,20 +83,23 @@ def structural(graph: NodeGraph, order: int = 4) -> Columns:
     return found
 
 
-def labelled(graph: NodeGraph, known: Ints, y: Ints, fold: Ints, wanted: Ints) -> Columns:
+def labelled(
+    graph: NodeGraph, known: Ints, y: Ints, fold: Ints, wanted: Ints, *, compact: bool = False
+) -> Columns:
     """Columns of neighbours' labels for the nodes `wanted` (codes).
 
     `known`: codes with a label, `y` 0 or 1 of each; `fold` int64 [n]: nobody of a node's own fold counts as labelled
     for it, -1 for a node to which all labels speak (it must not be among `known`). Per relation: the smoothed share of
     abusive ones among labelled neighbours (plain, balanced, over two hops), how far their number is from chance, how
-    many are labelled; beliefs propagated near and far; mean features of abusive and of honest neighbours."""
+    many are labelled; mean features of abusive and of honest neighbours; beliefs propagated near and far (`compact`:
+    beliefs alone)."""
     names: tuple[str, ...] = ()
     out = np.zeros((len(wanted), 0), np.float32)
     filled = _filled(graph.features)
     for one in np.unique(fold[wanted]):
         rows = np.flatnonzero(fold[wanted] == one)
         kept = fold[known] != one if one >= 0 else np.ones(len(known), bool)
-        found, matrix = _from_labels(graph, filled, known[kept], y[kept], wanted[rows])
+        found, matrix = _from_labels(graph, filled, known[kept], y[kept], wanted[rows], compact)
         if not names:
             names, out = found, np.empty((len(wanted), len(found)), np.float32)
         out[rows] = matrix
@@ -111,14 +120,15 @@ def _place(link: Link) -> tuple[Floats, list[str]]:
     return np.column_stack(columns), [*names, "core", "rank"]
 
 
-def _neighbourhood(link: Link, x: Floats, own: int) -> Iterator[tuple[str, Floats]]:
+def _neighbourhood(link: Link, x: Floats, own: int, compact: bool) -> Iterator[tuple[str, Floats]]:
     near = mean(link, x)
     spread = np.sqrt(np.maximum(mean(link, x**2) - near**2, 0.0))
-    low, high = link.extremes(x)
     yield "mean1", near
     yield "std1", spread
-    yield "min1", low
-    yield "max1", high
+    if not compact:
+        low, high = link.extremes(x)
+        yield "min1", low
+        yield "max1", high
     yield "away1", (x - near)[:, :own]
     far = mean(link, near)
     yield "mean2", far
@@ -135,13 +145,15 @@ def _filled(x: Floats) -> Floats:
     return np.where(known, x, np.array(medians))
 
 
-def _from_labels(graph: NodeGraph, x: Floats, known: Ints, y: Ints, rows: Ints) -> tuple[tuple[str, ...], Floats]:
+def _from_labels(
+    graph: NodeGraph, x: Floats, known: Ints, y: Ints, rows: Ints, compact: bool
+) -> tuple[tuple[str, ...], Floats]:
     held, abusive = np.zeros(graph.size), np.zeros(graph.size)
     held[known], abusive[known] = 1.0, y
     base = (float(y.sum()) + 1.0) / (len(y) + 2.0)
     names: list[str] = []
     parts: list[Floats] = []
-    for name, link in views(graph):
+    for name, link in () if compact else views(graph):
         for column, part in _votes(link, held, abusive, base):
             names.append(f"{name}.{column}")
             parts.append(part[rows])

@@ -16,16 +16,16 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
-from sklearn.linear_model import LogisticRegression
+
+from shoal.coordination.nodes.blend import FEW, sigmoid
 
 Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-FEW = 500
-"""Labelled rows under which trees are small and slow."""
 GRID = 65
 """Quantiles of a column that its normal scores are read from."""
+NEWTON_STEPS = 30
 STEEPEST = 2.5
 """Normal scores are cut here (one in eighty)."""
 
@@ -34,13 +34,13 @@ def grow(x: Float32s, y: Ints, *, trees: int | None, leaves: int | None, seed: i
     """Boosted trees for rows `x` [n, c] and `y` [n] of 0 and 1, as LightGBM's text."""
     few = len(y) < FEW
     settings: dict[str, Any] = {
-        "objective": "binary", "num_leaves": leaves or (6 if few else 31), "min_data_in_leaf": 5 if few else 20,
-        "learning_rate": 0.04 if few else 0.03, "feature_fraction": 0.15 if few else 0.3, "bagging_fraction": 0.7,
+        "objective": "binary", "num_leaves": leaves or (6 if few else 15), "min_data_in_leaf": 5 if few else 20,
+        "learning_rate": 0.04 if few else 0.06, "feature_fraction": 0.15 if few else 0.3, "bagging_fraction": 0.7,
         "bagging_freq": 1, "lambda_l2": 5.0, "max_bin": 127, "min_data_in_bin": 1 if few else 3,
         "feature_pre_filter": False, "deterministic": True, "force_row_wise": True, "num_threads": threads,
         "seed": seed % 2**31, "verbosity": -1,
     }  # fmt: skip
-    booster = lgb.train(settings, lgb.Dataset(x, y), trees or (150 if few else 400))
+    booster = lgb.train(settings, lgb.Dataset(x, y), trees or (150 if few else 200))
     return str(booster.model_to_string())
 
 
@@ -113,9 +113,27 @@ class Line:
 
     @classmethod
     def of(cls, scores: Floats, y: Ints, strength: float) -> Line:
-        """Logistic regression with an L2 penalty; `strength` is scikit-learn's C, the penalty's inverse."""
-        model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(scores, y)
-        return cls(np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]))
+        """Logistic regression with an L2 penalty on slopes; `strength` is its inverse, scikit-learn's C. Newton's
+        steps, halved where the loss would rise."""
+        x = np.column_stack([scores, np.ones(len(y))])
+        penalty = np.append(np.full(scores.shape[1], 1.0 / strength), 1e-9)
+        w, loss = np.zeros(x.shape[1]), np.inf
+        for _ in range(NEWTON_STEPS):
+            p = sigmoid(x @ w)
+            slope = x.T @ (p - y) + penalty * w
+            curve = (x * (p * (1.0 - p) + 1e-12)[:, None]).T @ x
+            curve[np.diag_indices_from(curve)] += penalty
+            step = np.linalg.solve(curve, slope)
+            for _ in range(30):
+                z = x @ (w - step)
+                new = float(np.sum(np.logaddexp(0.0, z) - y * z) + penalty @ (w - step) ** 2 / 2)
+                if new <= loss:
+                    break
+                step /= 2.0
+            w, gain, loss = w - step, loss - new, new
+            if gain < 1e-7 * len(y):
+                break
+        return cls(w[:-1], float(w[-1]))
 
     def score(self, scores: Floats) -> Floats:
         """Log odds [n]."""

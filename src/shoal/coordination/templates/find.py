@@ -22,7 +22,7 @@ from shoal.coordination.graph import EntityGraph
 from shoal.coordination.templates.blocking import candidates, context
 from shoal.coordination.templates.features import FEATURES, features_of
 from shoal.coordination.templates.fields import HARD
-from shoal.coordination.templates.mixture import Mixture, grow
+from shoal.coordination.templates.mixture import Mixture, grow, settle
 from shoal.coordination.templates.settings import Settings
 from shoal.coordination.templates.signups import Ints, SignUps
 from shoal.coordination.templates.weights import Floats, Weighed, weigh
@@ -140,7 +140,9 @@ def find(signups: SignUps, settings: Settings | None = None) -> Templates:
         seeded = _seeded(group, pairs, settings.belief * level)
         mixture = grow(signups, seeded, around, settings.least)
         group = mixture.group
-    found = [_cluster(signups, mixture, one) for one in range(int(group.max(initial=-1)) + 1)]
+    mixture = settle(signups, mixture, around, settings.least)
+    group = mixture.group
+    found = [_cluster(signups, mixture, rows) for rows in _members(group)]
     kept = [one for one in found if one.score >= settings.score]
     kept.sort(key=lambda one: (-one.score, -one.size, one.first, int(one.accounts[0])))
     return Templates(signups, tuple(kept), pairs)
@@ -162,8 +164,14 @@ def _seeded(group: Ints, pairs: Weighed, belief: float) -> Ints:
 SEED = 3
 
 
-def _cluster(signups: SignUps, mixture: Mixture, one: int) -> SignUpCluster:
-    rows = np.flatnonzero(mixture.group == one)
+def _members(group: Ints) -> list[Ints]:
+    """The rows of each group, ascending, by their first."""
+    rows = np.flatnonzero(group >= 0)
+    rows = rows[np.argsort(group[rows], kind="stable")]
+    return [part for part in np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1) if len(part)]
+
+
+def _cluster(signups: SignUps, mixture: Mixture, rows: Ints) -> SignUpCluster:
     odds, parts = mixture.odds[rows], mixture.parts[rows]
     features = features_of(signups, rows, odds, parts, mixture.families)
     # a template may be sought anywhere: what it gains must pay for having been chosen among so many

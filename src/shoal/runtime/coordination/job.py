@@ -21,7 +21,7 @@ from shoal.coordination.campaigns.fuse import CampaignSettings
 from shoal.coordination.campaigns.identity import Carried, carry
 from shoal.coordination.campaigns.incremental import recluster, restamped
 from shoal.coordination.evidence import PairEvidence
-from shoal.coordination.graph import EntityGraph, with_edges
+from shoal.coordination.graph import EntityGraph, Known, learn_hubs, relation_pairs, with_edges
 from shoal.packs.pack import Pack
 from shoal.runtime.coordination.gather import Gathered, gather, save
 from shoal.runtime.coordination.published import Told, newest, publish
@@ -123,6 +123,9 @@ def _evidence(
         folders = content.folder_sets(found.recent, home.identity)
         graph = with_edges(graph, content.folder_edges(graph, folders))
         pairs = [content.similar(folders).evidence(graph)]
+    with watch.at("weighing what is shared"):
+        hubs = learn_hubs(graph, _known(found))
+        pairs += relation_pairs(graph, hubs)
     with watch.at("comparing sign-ups"):
         signups = templates.signups_of(found.recent, home.identity)
         made = templates.find(signups)
@@ -130,6 +133,12 @@ def _evidence(
     with watch.at("looking for joint actions"):
         pairs.append(coaction.coaction(coaction.actions_of(graph), settings.coaction).evidence())
     return graph, pairs, lambda accounts: _words(made, accounts)
+
+
+def _known(found: Gathered) -> Known | None:
+    """Labelled accounts that the graph knows."""
+    ids = np.array(sorted(found.known), np.int64)
+    return Known(ids, np.array([found.known[account] for account in ids.tolist()], bool)) if len(ids) else None
 
 
 def _words(made: templates.Templates, accounts: npt.NDArray[np.int64]) -> Sequence[str]:

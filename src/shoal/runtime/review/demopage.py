@@ -10,7 +10,7 @@ import orjson
 from shoal.learn.intervals import Share
 from shoal.policy.definitions import Tier
 from shoal.policy.findings import Ranked
-from shoal.reports.demo import Attack, DemoPage, Kind, Learning, RuleWorth, Story, Told
+from shoal.reports.demo import Attack, DemoPage, Group, Kind, Learning, RuleWorth, Story, Told
 from shoal.runtime.review.attribution import Attribution
 from shoal.runtime.review.scoring import Score
 
@@ -34,6 +34,7 @@ def demo_page(
     stages: Mapping[str, float],
     dead: Mapping[str, Mapping[str, int]],
     learning: Learning | None = None,
+    groups: Sequence[Group] = (),
 ) -> DemoPage:
     """Lay out the page. `rules`: the pack's rule ids with their titles."""
     honest_rules: Counter[str] = Counter()
@@ -82,6 +83,7 @@ def demo_page(
         stages=dict(stages) if records else {},
         dead=dict(reasons.most_common()),
         learning=learning,
+        groups=groups,
     )
 
 

@@ -175,6 +175,8 @@ class Foe:
         first = int(self.planned(old)["time"].min())
         self._grown[new] = {name: np.concatenate([column, born[name]]) for name, column in before.items()}
         names: dict[tuple[str, int], int] = {("account", old): new} if new != old else {}
+        if new != old:
+            self.world.attacks.groups.takes_over(old, new, self.spec.id)
         rows = self.world.attacks.labels.rows
         rows += clones.labels_of(rows, self.spec.id, names, when - first)
         for link, time in zip(

@@ -136,6 +136,10 @@ class ReactiveWorld:
             self._labels = self._world.label_table(self._honest)
         return self._labels
 
+    def groups(self) -> pa.Table:
+        """`TRUTH_GROUPS` of the world as it went so far; accounts that took the place of others are in their cells."""
+        return self._world.groups()
+
     @property
     def _generated_until(self) -> int:
         return self.scenario.start + self._day * DAY
