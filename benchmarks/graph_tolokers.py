@@ -93,8 +93,8 @@ def _run(
         inside = _means(graph.keep(train).links["worked"].matrix, graph.features[train]) if inductive else means[train]  # type: ignore[attr-defined]
         scores = {
             "ours": score,
-            "xgbgraph": _depth6(inside, y[train]).predict(means[test]),
-            "nograph": _depth6(graph.features[train], y[train]).predict(graph.features[test]),
+            "xgbgraph": _depth6(inside, y[train], means[test]),
+            "nograph": _depth6(graph.features[train], y[train], graph.features[test]),
         }
         for key, one in scores.items():
             auroc.add(key, float(roc_auc_score(y[test], one)))
@@ -133,12 +133,13 @@ def _means(matrix: sparse.csr_matrix, x: Floats) -> Floats:
     return np.hstack([x, once, share @ once])
 
 
-def _depth6(x: Floats, y: Ints) -> lgb.Booster:
-    """XGBoost's defaults as GADBench leaves them, in LightGBM."""
+def _depth6(x: Floats, y: Ints, wanted: Floats) -> Floats:
+    """Scores of `wanted` by XGBoost's defaults as GADBench leaves them, in LightGBM."""
     settings = {"objective": "binary", "learning_rate": 0.3, "max_depth": 6, "num_leaves": 64, "min_data_in_leaf": 1,
-                "min_sum_hessian_in_leaf": 1.0, "lambda_l2": 1.0, "num_threads": 1, "verbosity": -1, "seed": 0}  # fmt: skip
+                "min_sum_hessian_in_leaf": 1.0, "lambda_l2": 1.0, "num_threads": 1, "verbosity": -1}  # fmt: skip
     weight = np.where(y == 1, (y == 0).sum() / (y == 1).sum(), 1.0)
-    return lgb.train(settings, lgb.Dataset(x, y, weight=weight), 100)
+    booster = lgb.train(settings, lgb.Dataset(x, y, weight=weight), 100)
+    return np.asarray(booster.predict(wanted), dtype=np.float64)
 
 
 def _goals(figures: dict[str, float | None], baselines: dict[str, float | None]) -> None:
@@ -148,4 +149,4 @@ def _goals(figures: dict[str, float | None], baselines: dict[str, float | None])
     for end in ("", "_100"):
         ours, theirs = figures[f"tolokers_auprc{end}"] or 0.0, baselines[f"xgbgraph_auprc{end}"] or 0.0
         verdict = "met" if ours - theirs >= 0.05 else "MISSED"
-        print(f"tolokers_auprc{end} {ours:.4f} against XGBGraph's {theirs:.4f}: {ours - theirs:+.4f}, goal +.05: {verdict}")
+        print(f"tolokers_auprc{end} {ours:.4f} XGBGraph {theirs:.4f}: {ours - theirs:+.4f}, goal +.05: {verdict}")

@@ -1,12 +1,12 @@
 """From the members' scores to one probability.
 
 The members' shares are given; with `FEW` labels and more, weights are those of a logistic regression over the members'
-out-of-fold scores, each brought to unit spread, none below 0, held near the shares with the force of one row (stacking:
-Wolpert 1992; weights not negative: Breiman 1996), and the blend stands only where its log loss on rows left out is under
-that of the best member alone. Calibration on the same scores: a sigmoid (Platt 1999),
-or isotonic regression (Zadrozny and Elkan, KDD 2002) whose blocks are joined at their centres (Oron and Flournoy 2017)
-and which goes on with the sigmoid's slope at its ends, so that it never ties two scores; `auto` takes the one of less
-log loss on scores left out. Arrays only.
+out-of-fold scores, each brought to unit spread, none below 0, held near the shares with the force of one row
+(stacking: Wolpert 1992; weights not negative: Breiman 1996), and the blend stands only where its log loss on rows left
+out is under that of the best member alone. Calibration on the same scores: a sigmoid (Platt 1999), or isotonic
+regression (Zadrozny and Elkan, KDD 2002) whose blocks are joined at their centres (Oron and Flournoy 2017) and which
+goes on with the sigmoid's slope at its ends, so that it never ties two scores; `auto` takes the one of less log loss on
+scores left out. Arrays only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def sigmoid(z: Floats) -> Floats:
 
 def blend(z: Floats, y: Ints, prior: Floats) -> tuple[Floats, dict[str, float]]:
     """Weights [members] for scores `z` [n, members] of unit spread from their shares `prior` [members]; and, where
-    there are labels enough to choose by, log losses on rows left out: of the `blend`, and of the `best` member alone."""
+    there are labels enough to choose by, log losses on rows left out: of the `blend` and of the `best` member."""
     if len(y) < FEW or z.shape[1] == 1:
         return prior / prior.sum(), {}
     losses = {"blend": _left_out(z, y, prior)}
@@ -100,7 +100,7 @@ class Calibration:
 
 
 def calibrate(z: Floats, y: Ints, method: str) -> tuple[Calibration, dict[str, float]]:
-    """The calibration of log odds `z` [n], and the log loss of each way on rows left out (empty where none was asked)."""
+    """The calibration of log odds `z` [n], and the log loss of each way on rows left out (empty: none was asked)."""
     losses: dict[str, float] = {}
     if method == "none":
         return Calibration("none", np.zeros(1), np.zeros(1), 1.0), losses
