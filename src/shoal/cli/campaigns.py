@@ -89,10 +89,10 @@ def fit(
             card = fit_model(opened, journal, pack, settings, parse_duration(maturity, "--maturity")).card
         finally:
             journal.close()
-    out.print(f"{card.kind} on {card.campaigns} groups, {card.abusive} of them abusive: out-of-fold AUC {card.auc:.3f}, "
-              f"log loss {card.log_loss:.3f}", markup=False, soft_wrap=True)  # fmt: skip
-    out.print(f"kept in {model_path(opened)}; delete it to go back to the unsupervised score", markup=False,
-              soft_wrap=True)  # fmt: skip
+    said = f"{card.kind} on {card.campaigns} groups, {card.abusive} of them abusive"
+    out.print(f"{said}: out-of-fold AUC {card.auc:.3f}, log loss {card.log_loss:.3f}", markup=False, soft_wrap=True)
+    hint = "delete it to go back to the unsupervised score"
+    out.print(f"kept in {model_path(opened)}; {hint}", markup=False, soft_wrap=True)
 
 
 @app.command("list")

@@ -79,13 +79,6 @@ class NodeClassifier:
     ) -> None:
         self.members, self.labels, self.columns, self.wavelets = members, labels, columns, wavelets
         self.trees, self.leaves = trees, leaves
-        self.bags, self.folds, self.calibration, self.seed, self.num_threads = (
-            bags,
-            folds,
-            calibration,
-            seed,
-            num_threads,
-        )
         self.bags, self.folds, self.calibration = bags, folds, calibration
         self.seed, self.num_threads = seed, num_threads
 
