@@ -40,7 +40,7 @@ NAME = "coordination_signups"
 SCENARIOS = Path(__file__).parent / "scenarios"
 IDENTITY = Identity(bytes(range(16)))
 WANTED = ("account.created", "payment.added", "phone.verified", "recovery.changed")
-QUICK = ("operations-report-bulk", "operations-report-ordinary")
+QUICK = ("operations-report-cells-10", "operations-report-ordinary")
 GOALS = {"signup_precision": "≥ .97", "signup_recall": "≥ .85"}
 WAYS = ("templates", "rarity", "components")
 
