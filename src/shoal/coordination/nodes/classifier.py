@@ -36,7 +36,7 @@ Ints = npt.NDArray[np.int64]
 MEMBERS = ("trees", "line", "belief")
 LEAST = 5
 """Labelled nodes of each class under which nothing is fitted."""
-MANY = 1000
+MANY = 20_000
 """Labelled nodes from which five folds do; under it there are ten."""
 STRENGTHS = (0.003, 0.01, 0.03, 0.1)
 """Inverse penalties that the line is tried with."""
@@ -58,7 +58,7 @@ class NodeClassifier:
     `columns`: full, compact or own (`columns.structural`; but for full, labels are read by the member belief alone), or
     auto, which is compact under 500 labels and full from there. `wavelets`: order of the bands, 0 for none. `trees`,
     `leaves`: of each booster (None: by the number of labels); `bags`: boosters a fold, of different seeds. `folds`:
-    None for 10 under 1,000 labels, 5 above. `calibration`: auto, sigmoid, isotonic or none. `num_threads`: of LightGBM
+    None for 10 under 20,000 labels, 5 above. `calibration`: auto, sigmoid, isotonic or none. `num_threads`: of LightGBM
     and of linear algebra while fitting.
     """
 
@@ -109,8 +109,8 @@ class NodeClassifier:
         """Learn from labels `y` (1 abusive, 0 honest) of `nodes` (ids), in the graph as it was when they were known.
 
         Raises `InvalidInput` with all problems: `nodes.parameter`, `nodes.ids`, `nodes.unknown`, `nodes.labels`,
-        `nodes.features`, `nodes.one_class`, `nodes.too_few_labels`. Cost: the columns once, those of labels once a fold,
-        and folds × bags boosters."""
+        `nodes.features`, `nodes.one_class`, `nodes.too_few_labels`. Cost: the columns, those of
+        labels once a fold, and folds × bags boosters."""
         problems = self._problems()
         codes, labels = _check_labels(graph, nodes, y, problems)
         if not graph.names and not graph.links:

@@ -30,8 +30,8 @@ DEFAULT_CAP = 1000
 
 class NodeGraph:
     """Nodes by code 0 … n - 1: `features` float64 [n, d] (NaN unknown), `names` of the features, `relations` by name
-    (a sparse n × n matrix of positive weights, directed where it is not symmetric, or a `Direct` or `Shared`), `ids` int64 [n]
-    (default: the codes), `times` int64 [n] µs UTC at which each node came to be known (None: not said).
+    (a sparse n × n matrix of positive weights, directed where it is not symmetric, or a `Direct` or `Shared`), `ids`
+    int64 [n] (default: the codes), `times` int64 [n] µs UTC at which each node came to be known (None: not said).
 
     Raises `InvalidInput` with all problems: `nodes.features`, `nodes.names`, `nodes.infinite`, `nodes.relation`,
     `nodes.weights`, `nodes.ids`, `nodes.times`."""
