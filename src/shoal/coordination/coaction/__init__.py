@@ -2,6 +2,7 @@
 
 from shoal.coordination.coaction.actions import actions as actions
 from shoal.coordination.coaction.actions import actions_of as actions_of
+from shoal.coordination.coaction.actions import entities_of as entities_of
 from shoal.coordination.coaction.actions import null_of as null_of
 from shoal.coordination.coaction.components import components as components
 from shoal.coordination.coaction.engines import DuckEngine as DuckEngine
