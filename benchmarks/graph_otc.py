@@ -62,9 +62,7 @@ def given(ratings: pl.DataFrame, count: int) -> dict[str, tuple[list[str], Float
     others = (np.bincount(j, minlength=count)[j] - 1).astype(np.float64)
     some = others > 0
     mean = np.divide(np.bincount(j, value, count)[j] - value, others, out=np.full(len(i), np.nan), where=some)
-    bad = np.divide(
-        np.bincount(j, value < 0, count)[j] - (value < 0), others, out=np.full(len(i), np.nan), where=some
-    )
+    bad = np.divide(np.bincount(j, value < 0, count)[j] - (value < 0), others, out=np.full(len(i), np.nan), where=some)
     reputation = {"reputation": mean, "bad": bad, "over": value - mean, "away": np.abs(value - mean),
                   "raters": np.log1p(others)}  # fmt: skip
     order = np.lexsort((days, i))
@@ -75,7 +73,12 @@ def given(ratings: pl.DataFrame, count: int) -> dict[str, tuple[list[str], Float
     start = np.concatenate([[0], np.cumsum(np.bincount(j, minlength=count))])
     place = np.empty(len(i))
     place[order] = np.arange(len(i)) - start[j[order]]
-    times = {"gap": gap, "place": np.log1p(place), "place_share": place / np.maximum(others, 1), "since": days - first[i]}
+    times = {
+        "gap": gap,
+        "place": np.log1p(place),
+        "place_share": place / np.maximum(others, 1),
+        "since": days - first[i],
+    }
     names, columns = _spread(i, {key: one.astype(np.float64) for key, one in own.items()}, count)
     return {
         "own": (["given", "first", "last", "span", *names], np.column_stack([np.log1p(number), spans, columns])),
@@ -90,7 +93,7 @@ def trees(x: Floats, y: Ints, train: Ints) -> Floats:
                 "feature_fraction": 0.2, "bagging_fraction": 0.7, "bagging_freq": 1, "num_threads": 1,
                 "verbosity": -1, "min_data_in_bin": 1}  # fmt: skip
     data = [lgb.train(settings | {"seed": seed}, lgb.Dataset(x[train], y[train]), 200) for seed in range(3)]
-    return np.sum([one.predict(x, raw_score=True) for one in data], axis=0, dtype=np.float64)
+    return np.asarray(np.sum([one.predict(x, raw_score=True) for one in data], axis=0), dtype=np.float64)
 
 
 def measure(quick: bool, data: Path, dump: Dump) -> tuple[dict[str, float | None], dict[str, float | None]]:
@@ -106,7 +109,9 @@ def measure(quick: bool, data: Path, dump: Dump) -> tuple[dict[str, float | None
     kinds = given(ratings, count)
     names = [name for part, _ in kinds.values() for name in part]
     x = np.column_stack([columns for _, columns in kinds.values()])
-    got = _spread(ratings["target"].to_numpy().astype(np.int64), {"got": ratings["rating"].to_numpy().astype(float)}, count)
+    got = _spread(
+        ratings["target"].to_numpy().astype(np.int64), {"got": ratings["rating"].to_numpy().astype(float)}, count
+    )
     leaky = np.column_stack([kinds["own"][1], got[1]])
     graph = NodeGraph(x, _relations(ratings, count), names=names)
     y = np.zeros(count, np.int64)
@@ -133,8 +138,10 @@ def measure(quick: bool, data: Path, dump: Dump) -> tuple[dict[str, float | None
         fresh.add("ours", float(roc_auc_score(y[test], score)))
         fresh.add("trees", float(roc_auc_score(y[test], trees(x, y, train)[test])))
     fresh.show()
-    print("columns=own was chosen among none, compact and own after seeing the given splits; the fresh ones were not looked at")
-    print(f"CPU {time.process_time() - started:.1f} s; goal {GOAL}: {'met' if board.mean('ours') >= GOAL else 'MISSED'}")
+    print("columns=own was chosen after seeing the given splits; the fresh ones were not looked at")
+    print(
+        f"CPU {time.process_time() - started:.1f} s; goal {GOAL}: {'met' if board.mean('ours') >= GOAL else 'MISSED'}"
+    )
     return {
         "otc_auroc": board.mean("ours"), "otc_auroc_sd": board.spread("ours"), "otc_fresh_auroc": fresh.mean("ours"),
     }, {

@@ -35,8 +35,9 @@ class Board:
         return float(np.std(self.values[name]))
 
     def show(self) -> None:
-        """Print mean, deviation, a 95 % bootstrap interval of the mean over splits, and each split."""
-        print(f"\n## {self.title}: {len(self.values[self.names[0]])} splits (they overlap: the interval is of the splits, not of new data)\n")
+        """Print mean, deviation, a 95 % bootstrap interval of the mean, and each split. Splits overlap: the interval
+        is of these splits, not of new data."""
+        print(f"\n## {self.title}: {len(self.values[self.names[0]])} splits\n")
         print(f"{'':20}{'mean':>7} {'sd':>6}  {'95 % of mean':15}  splits")
         for name in self.names:
             values = np.array(self.values[name])

@@ -38,7 +38,8 @@ KEYS = ("tolokers_auroc", "tolokers_auprc", "tolokers_auprc_100")
 
 
 def measure(quick: bool, data: Path, dump: Dump) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Figures and baselines; quick: one split of `fixed`, which then stands for the whole, and two with 100 labels."""
+    """Figures and baselines; quick: one split of `fixed`, which then stands for the whole, and two with 100
+    labels, five folds for ten."""
     path = data / "graphs" / "tolokers.npz"
     if not path.exists():
         print(f"no graph at {path}: the figures of Tolokers are null")
@@ -58,7 +59,7 @@ def measure(quick: bool, data: Path, dump: Dump) -> tuple[dict[str, float | None
         protocols["gadbench"] = [_half(y, 3407 + 10 * i) for i in range(10)]
         protocols["fresh"] = [_half(y, 70_001 + i) for i in range(5)]
         protocols["fresh_100"] = list(_hundred(y, 70_001, 20))
-    found = {name: _run(name, graph, means, y, splits, dump) for name, splits in protocols.items()}
+    found = {name: _run(name, graph, means, y, splits, dump, quick=quick) for name, splits in protocols.items()}
     if not quick:
         found["inductive"] = _run("inductive", graph, means, y, fixed[:3], dump, inductive=True)
     full = found.get("gadbench", found["fixed"])
@@ -79,13 +80,23 @@ def measure(quick: bool, data: Path, dump: Dump) -> tuple[dict[str, float | None
 
 
 def _run(
-    name: str, graph: NodeGraph, means: Floats, y: Ints, splits: list[Split], dump: Dump, *, inductive: bool = False
+    name: str,
+    graph: NodeGraph,
+    means: Floats,
+    y: Ints,
+    splits: list[Split],
+    dump: Dump,
+    *,
+    inductive: bool = False,
+    quick: bool = False,
 ) -> tuple[Board, Board]:
     auroc, auprc = Board(f"Tolokers {name}, AUROC", NAMES), Board(f"Tolokers {name}, AUPRC", NAMES)
     fitting = scoring = 0.0
     for at, (train, test) in enumerate(splits):
         start = time.process_time()
-        model = NodeClassifier(seed=at).fit(graph.keep(train) if inductive else graph, train, y[train])
+        model = NodeClassifier(seed=at, folds=5 if quick else None).fit(
+            graph.keep(train) if inductive else graph, train, y[train]
+        )
         fitting += time.process_time() - start
         start = time.process_time()
         score = model.predict_proba(graph, test)[:, 1]
@@ -93,8 +104,8 @@ def _run(
         inside = _means(graph.keep(train).links["worked"].matrix, graph.features[train]) if inductive else means[train]  # type: ignore[attr-defined]
         scores = {
             "ours": score,
-            "xgbgraph": _depth6(inside, y[train]).predict(means[test]),
-            "nograph": _depth6(graph.features[train], y[train]).predict(graph.features[test]),
+            "xgbgraph": _depth6(inside, y[train], means[test]),
+            "nograph": _depth6(graph.features[train], y[train], graph.features[test]),
         }
         for key, one in scores.items():
             auroc.add(key, float(roc_auc_score(y[test], one)))
@@ -133,12 +144,13 @@ def _means(matrix: sparse.csr_matrix, x: Floats) -> Floats:
     return np.hstack([x, once, share @ once])
 
 
-def _depth6(x: Floats, y: Ints) -> lgb.Booster:
-    """XGBoost's defaults as GADBench leaves them, in LightGBM."""
+def _depth6(x: Floats, y: Ints, wanted: Floats) -> Floats:
+    """Scores of `wanted` by XGBoost's defaults as GADBench leaves them, in LightGBM."""
     settings = {"objective": "binary", "learning_rate": 0.3, "max_depth": 6, "num_leaves": 64, "min_data_in_leaf": 1,
-                "min_sum_hessian_in_leaf": 1.0, "lambda_l2": 1.0, "num_threads": 1, "verbosity": -1, "seed": 0}  # fmt: skip
+                "min_sum_hessian_in_leaf": 1.0, "lambda_l2": 1.0, "num_threads": 1, "verbosity": -1}  # fmt: skip
     weight = np.where(y == 1, (y == 0).sum() / (y == 1).sum(), 1.0)
-    return lgb.train(settings, lgb.Dataset(x, y, weight=weight), 100)
+    booster = lgb.train(settings, lgb.Dataset(x, y, weight=weight), 100)
+    return np.asarray(booster.predict(wanted), dtype=np.float64)
 
 
 def _goals(figures: dict[str, float | None], baselines: dict[str, float | None]) -> None:
@@ -148,4 +160,4 @@ def _goals(figures: dict[str, float | None], baselines: dict[str, float | None])
     for end in ("", "_100"):
         ours, theirs = figures[f"tolokers_auprc{end}"] or 0.0, baselines[f"xgbgraph_auprc{end}"] or 0.0
         verdict = "met" if ours - theirs >= 0.05 else "MISSED"
-        print(f"tolokers_auprc{end} {ours:.4f} against XGBGraph's {theirs:.4f}: {ours - theirs:+.4f}, goal +.05: {verdict}")
+        print(f"tolokers_auprc{end} {ours:.4f} XGBGraph {theirs:.4f}: {ours - theirs:+.4f}, goal +.05: {verdict}")

@@ -1,12 +1,12 @@
 """From the members' scores to one probability.
 
 The members' shares are given; with `FEW` labels and more, weights are those of a logistic regression over the members'
-out-of-fold scores, each brought to unit spread, none below 0, held near the shares with the force of one row (stacking:
-Wolpert 1992; weights not negative: Breiman 1996), and the blend stands only where its log loss on rows left out is under
-that of the best member alone. Calibration on the same scores: a sigmoid (Platt 1999),
-or isotonic regression (Zadrozny and Elkan, KDD 2002) whose blocks are joined at their centres (Oron and Flournoy 2017)
-and which goes on with the sigmoid's slope at its ends, so that it never ties two scores; `auto` takes the one of less
-log loss on scores left out. Arrays only.
+out-of-fold scores, each brought to unit spread, none below 0, held near the shares with the force of one row
+(stacking: Wolpert 1992; weights not negative: Breiman 1996), and the blend stands only where its log loss on rows left
+out is under that of the best member alone by more than the difference's standard error. Calibration on the same scores:
+a sigmoid (Platt 1999), or isotonic regression (Zadrozny and Elkan, KDD 2002) whose blocks are joined at their centres
+(Oron and Flournoy 2017) and which goes on with the sigmoid's slope at its ends, so that it never ties two scores;
+`auto` takes the one of less log loss on scores left out. Arrays only.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ def sigmoid(z: Floats) -> Floats:
 
 def blend(z: Floats, y: Ints, prior: Floats) -> tuple[Floats, dict[str, float]]:
     """Weights [members] for scores `z` [n, members] of unit spread from their shares `prior` [members]; and, where
-    there are labels enough to choose by, log losses on rows left out: of the `blend`, and of the `best` member alone."""
+    there are labels enough to choose by, log losses on rows left out: of the `blend` and of the `best` member."""
     if len(y) < FEW or z.shape[1] == 1:
         return prior / prior.sum(), {}
-    losses = {"blend": _left_out(z, y, prior)}
+    rows = _left_out(z, y, prior)
     alone = [_left_out(z[:, [at]], y, np.ones(1)) for at in range(z.shape[1])]
-    best = int(np.argmin(alone))
-    losses["best"] = alone[best]
-    if losses["blend"] < losses["best"]:
+    best = int(np.argmin([one.mean() for one in alone]))
+    gain = alone[best] - rows
+    losses = {"blend": float(rows.mean()), "best": float(alone[best].mean())}
+    if gain.mean() > gain.std() / np.sqrt(len(y)):
         return _stack(z, y, prior)[0], losses
     return np.eye(z.shape[1])[best], losses
 
@@ -73,14 +74,15 @@ def _stack(z: Floats, y: Ints, prior: Floats, held: float = HELD) -> tuple[Float
     return np.asarray(found.x[:-1], dtype=np.float64), float(found.x[-1])
 
 
-def _left_out(z: Floats, y: Ints, prior: Floats) -> float:
-    """Log loss of stacking on rows left out in turn."""
-    part, total = np.arange(len(y)) % PARTS, 0.0
+def _left_out(z: Floats, y: Ints, prior: Floats) -> Floats:
+    """Log loss [n] of stacking on rows left out in turn."""
+    part, out = np.arange(len(y)) % PARTS, np.empty(len(y))
     for one in range(PARTS):
         rest = part != one
         w, b = _stack(z[rest], y[rest], prior)
-        total += log_loss(z[~rest] @ w + b, y[~rest]) * float((~rest).sum())
-    return total / len(y)
+        score = z[~rest] @ w + b
+        out[~rest] = np.logaddexp(0.0, score) - y[~rest] * score
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ class Calibration:
 
 
 def calibrate(z: Floats, y: Ints, method: str) -> tuple[Calibration, dict[str, float]]:
-    """The calibration of log odds `z` [n], and the log loss of each way on rows left out (empty where none was asked)."""
+    """The calibration of log odds `z` [n], and the log loss of each way on rows left out (empty: none was asked)."""
     losses: dict[str, float] = {}
     if method == "none":
         return Calibration("none", np.zeros(1), np.zeros(1), 1.0), losses

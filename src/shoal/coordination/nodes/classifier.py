@@ -21,9 +21,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from shoal.coordination.nodes.blend import FEW, METHODS, Calibration, blend, calibrate, log_loss, sigmoid
+from shoal.coordination.nodes.blend import FEW, METHODS, blend, calibrate, log_loss, sigmoid
 from shoal.coordination.nodes.columns import Columns, Extent, labelled, structural
 from shoal.coordination.nodes.graph import NodeGraph, known_codes
 from shoal.coordination.nodes.members import Forest, Line, Scale, grow
@@ -36,7 +36,7 @@ Ints = npt.NDArray[np.int64]
 MEMBERS = ("trees", "line", "belief")
 LEAST = 5
 """Labelled nodes of each class under which nothing is fitted."""
-MANY = 1000
+MANY = 20_000
 """Labelled nodes from which five folds do; under it there are ten."""
 STRENGTHS = (0.003, 0.01, 0.03, 0.1)
 """Inverse penalties that the line is tried with."""
@@ -52,13 +52,14 @@ PRIOR = {"trees": 1.0, "line": 1.0, "belief": 0.25}
 
 class NodeClassifier:
     """Scikit-learn's manners over a `NodeGraph`. After `fit`: `classes_`, `columns_` (names), `fold_` (of the nodes
-    fitted on), `report_` (what the blend and the calibration were chosen by).
+    fitted on, by rising id), `report_` (what the blend and the calibration were chosen by).
 
     `members`: any of trees, line, belief. `labels`: whether neighbours' labels are read (belief needs them).
     `columns`: full, compact or own (`columns.structural`; but for full, labels are read by the member belief alone), or
-    auto, which is compact under 500 labels and full from there. `wavelets`: order of the bands, 0 for none. `trees`, `leaves`: of each booster (None: by the number of labels);
-    `bags`: boosters a fold, of different seeds. `folds`: None for 10 under 1,000 labels, 5 above. `calibration`: auto,
-    sigmoid, isotonic or none. `num_threads` of LightGBM and of linear algebra.
+    auto, which is compact under 500 labels and full from there. `wavelets`: order of the bands, 0 for none. `trees`,
+    `leaves`: of each booster (None: by the number of labels); `bags`: boosters a fold, of different seeds. `folds`:
+    None for 10 under 20,000 labels, 5 above. `calibration`: auto, sigmoid, isotonic or none. `num_threads`: of LightGBM
+    and of linear algebra while fitting.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class NodeClassifier:
     ) -> None:
         self.members, self.labels, self.columns, self.wavelets = members, labels, columns, wavelets
         self.trees, self.leaves = trees, leaves
-        self.bags, self.folds, self.calibration, self.seed, self.num_threads = bags, folds, calibration, seed, num_threads
+        self.bags, self.folds, self.calibration = bags, folds, calibration
+        self.seed, self.num_threads = seed, num_threads
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
@@ -107,10 +109,13 @@ class NodeClassifier:
         """Learn from labels `y` (1 abusive, 0 honest) of `nodes` (ids), in the graph as it was when they were known.
 
         Raises `InvalidInput` with all problems: `nodes.parameter`, `nodes.ids`, `nodes.unknown`, `nodes.labels`,
-        `nodes.one_class`, `nodes.too_few_labels`. Cost: the columns once, those of labels once a fold, and
-        folds × bags boosters."""
+        `nodes.features`, `nodes.one_class`, `nodes.too_few_labels`. Cost: the columns, those of
+        labels once a fold, and folds × bags boosters."""
         problems = self._problems()
         codes, labels = _check_labels(graph, nodes, y, problems)
+        if not graph.names and not graph.links:
+            problem = Problem("nodes.features", "neither features nor ties", Where(path="graph"), allowed="one of them")
+            raise InvalidInput(problem)
         order = np.argsort(graph.ids[codes], kind="stable")  # so that the order of the labels changes nothing
         codes, labels = codes[order], labels[order]
         self.classes_ = np.array([0, 1])
@@ -195,7 +200,11 @@ class NodeClassifier:
 
     def _fit_members(self, graph: NodeGraph, x: Float32s, y: Ints) -> None:
         folds = list(range(int(self.fold_.max()) + 1))
-        self._beliefs = [at for at, name in enumerate(self.columns_) if name.endswith(FAR)] if self.labels else []
+        self._forests: list[Forest] = []
+        self._lines: list[Line] = []
+        self._scale: Scale | None = None
+        self._belief_unit: tuple[Floats, Floats] | None = None
+        self._beliefs = _beliefs(self.columns_) if self.labels else []
         self._used = tuple(one for one in self.members if one != "belief" or self._beliefs)
         own = self._own_width(graph)
         line: dict[str, float] = {}
@@ -231,6 +240,28 @@ class NodeClassifier:
             "calibration": {"method": self._calibration.method, **tried},
             "log_loss_calibrated": log_loss(self._calibration.apply(score), y),
         }
+
+    def fitted(self) -> dict[str, Any]:
+        """What `store` writes. Raises `InvalidInput` (`nodes.not_fitted`)."""
+        if not hasattr(self, "_calibration"):
+            raise InvalidInput(Problem("nodes.not_fitted", "the classifier is not fitted", hint="call fit first"))
+        return {
+            "names": self._names, "relations": self._relations, "ids": self._ids, "y": self._y,
+            "extent": self._extent, "used": self._used, "unit": self._unit_of, "weights": self._weights,
+            "calibration": self._calibration, "forests": self._forests, "lines": self._lines, "scale": self._scale,
+            "belief_unit": self._belief_unit,
+        }  # fmt: skip
+
+    def restore(self, **state: Any) -> None:
+        """Take what `store` read and checked."""
+        self.classes_ = np.array([0, 1])
+        self._names, self._relations = state["names"], state["relations"]
+        self._ids, self._y, self.fold_ = state["ids"], state["y"], state["fold"]
+        self._extent, self.columns_, self._used = state["extent"], state["columns"], state["used"]
+        self._beliefs = _beliefs(self.columns_)
+        self._unit_of, self._weights, self._calibration = state["unit"], state["weights"], state["calibration"]
+        self._forests, self._lines, self._scale = state["forests"], state["lines"], state["scale"]
+        self._belief_unit, self.report_ = state["belief_unit"], state["report"]
 
     def _own_width(self, graph: NodeGraph) -> int:
         """Columns that trees and line read: with the compact ones, those of labels are the belief's alone."""
@@ -272,12 +303,14 @@ class NodeClassifier:
         z, models = np.zeros((len(x), len(self._used))), int(self.fold_.max()) + 1
         new = fold < 0
         for at, name in enumerate(self._used):
-            if name == "belief":
+            if name == "belief" and self._belief_unit is not None:
                 centre, spread = self._belief_unit
                 told = np.nan_to_num(x[:, self._beliefs].astype(np.float64))
                 z[:, at] = ((told - centre) / spread).sum(axis=1)
                 continue
-            scores = self._scale.apply(x[:, : self._scale.quantiles.shape[1]]) if name == "line" else None
+            scores = None
+            if name == "line" and self._scale is not None:
+                scores = self._scale.apply(x[:, : self._scale.quantiles.shape[1]])
             for model in range(models):
                 rows = np.flatnonzero(new | (fold == model))
                 if not len(rows):
@@ -291,8 +324,7 @@ class NodeClassifier:
         return z
 
     def _check_graph(self, graph: NodeGraph) -> None:
-        if not hasattr(self, "_calibration"):
-            raise InvalidInput(Problem("nodes.not_fitted", "the classifier is not fitted", hint="call fit first"))
+        self.fitted()
         relations = tuple((name, link.directed) for name, link in graph.links.items())
         problems = []
         for path, ours, theirs in (("features", self._names, graph.names), ("relations", self._relations, relations)):
@@ -301,6 +333,11 @@ class NodeClassifier:
                 problems.append(Problem("nodes.mismatch", message, Where(path=path), allowed=f"{ours}"))
         if problems:
             raise InvalidInput(problems)
+
+
+def _beliefs(names: tuple[str, ...]) -> list[int]:
+    """The columns that make the member `belief`."""
+    return [at for at, name in enumerate(names) if name.endswith(FAR)]
 
 
 def _unit_of(z: Floats) -> tuple[Floats, Floats]:

@@ -83,9 +83,7 @@ def structural(graph: NodeGraph, order: int = 4, *, extent: Extent = "full") -> 
     return found
 
 
-def labelled(
-    graph: NodeGraph, known: Ints, y: Ints, fold: Ints, wanted: Ints, *, compact: bool = False
-) -> Columns:
+def labelled(graph: NodeGraph, known: Ints, y: Ints, fold: Ints, wanted: Ints, *, compact: bool = False) -> Columns:
     """Columns of neighbours' labels for the nodes `wanted` (codes).
 
     `known`: codes with a label, `y` 0 or 1 of each; `fold` int64 [n]: nobody of a node's own fold counts as labelled

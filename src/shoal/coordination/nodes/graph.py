@@ -10,6 +10,7 @@ together; what is mended (loops, repeated edges, zeros) is said in `Direct`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from shoal.errors import InvalidInput, Problem, Where, nearest_name
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Relation = Link | sparse.spmatrix | sparse.sparray
+Relation: TypeAlias = Direct | Shared | Any  # a sparse matrix, too: SciPy has several kinds
 
 DEFAULT_CAP = 1000
 """Accounts above which an entity ties nobody, where neither weights nor the relation's own cap say otherwise."""
@@ -29,8 +30,8 @@ DEFAULT_CAP = 1000
 
 class NodeGraph:
     """Nodes by code 0 … n - 1: `features` float64 [n, d] (NaN unknown), `names` of the features, `relations` by name
-    (a sparse n × n matrix of positive weights, directed where it is not symmetric, or a `Link`), `ids` int64 [n]
-    (default: the codes), `times` int64 [n] µs UTC at which each node came to be known (None: not said).
+    (a sparse n × n matrix of positive weights, directed where it is not symmetric, or a `Direct` or `Shared`), `ids`
+    int64 [n] (default: the codes), `times` int64 [n] µs UTC at which each node came to be known (None: not said).
 
     Raises `InvalidInput` with all problems: `nodes.features`, `nodes.names`, `nodes.infinite`, `nodes.relation`,
     `nodes.weights`, `nodes.ids`, `nodes.times`."""

@@ -85,7 +85,7 @@ class Direct:
     @cached_property
     def degree(self) -> Ints:
         """Neighbours of each node."""
-        return np.diff(self.matrix.indptr).astype(np.int64)
+        return np.asarray(np.diff(self.matrix.indptr), dtype=np.int64)
 
     @cached_property
     def weight(self) -> Floats:
@@ -199,7 +199,7 @@ def mean(link: Link, x: Floats) -> Floats:
     else:
         total, weight = link.sums(np.where(known, x, 0.0)), link.sums(known.astype(np.float64))
         weight = np.where(weight > 1e-12 * np.maximum(link.weight[:, None], 1e-300), weight, 0.0)
-    return np.divide(total, weight, out=np.full(x.shape, np.nan), where=weight > 0)
+    return np.asarray(np.divide(total, weight, out=np.full(x.shape, np.nan), where=weight > 0))
 
 
 def balanced(link: Link, x: Floats) -> Floats:

@@ -65,7 +65,7 @@ class Forest:
 
     def gain(self) -> Floats:
         """Gain of each column, summed over the texts."""
-        return np.sum([one.feature_importance("gain") for one in self._boosters], axis=0, dtype=np.float64)
+        return np.asarray(np.sum([one.feature_importance("gain") for one in self._boosters], axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

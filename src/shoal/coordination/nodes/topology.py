@@ -22,14 +22,14 @@ DAMPING, STEPS = 0.85, 50
 def triangles(link: Direct) -> Floats:
     """Triangles through each node [n]."""
     start, other = _simple(link)
-    return kernel.triangles(start, other).astype(np.float64)
+    return np.asarray(kernel.triangles(start, other), dtype=np.float64)
 
 
 def clustering(link: Direct, found: Floats) -> Floats:
     """Share of pairs of neighbours that are neighbours themselves [n]; NaN under two neighbours."""
     degree = np.diff(_simple(link)[0]).astype(np.float64)
     pairs = degree * (degree - 1) / 2
-    return np.divide(found, pairs, out=np.full(len(found), np.nan), where=pairs > 0)
+    return np.asarray(np.divide(found, pairs, out=np.full(len(found), np.nan), where=pairs > 0))
 
 
 def cores(link: Link) -> Floats:
@@ -42,7 +42,7 @@ def cores(link: Link) -> Floats:
         start, other = _simple(link)
     else:
         raise TypeError(f"no cores of a {type(link).__name__}")
-    return kernel.cores(start, other)[: link.size].astype(np.float64)
+    return np.asarray(kernel.cores(start, other)[: link.size], dtype=np.float64)
 
 
 def page_rank(link: Link) -> Floats:
