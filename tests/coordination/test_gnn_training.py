@@ -28,7 +28,7 @@ def _world(n=500, seed=1):
     """Two camps that tie among themselves; features say little."""
     rng = np.random.default_rng(seed)
     y = (rng.random(n) < 0.35).astype(int)
-    chance = np.where(y[:, None] == y[None, :], 0.06, 0.02)
+    chance = np.where(y[:, None] == y[None, :], 0.08, 0.02)
     ties = np.triu(rng.random((n, n)) < chance, 1).astype(float)
     x = rng.normal(size=(n, 3)) + 0.3 * y[:, None]
     return x, sparse.csr_matrix(ties + ties.T), y

@@ -4,8 +4,8 @@ What each call may see is said in `nodes.classifier` and holds here: `fit` sees 
 then, `predict_proba` the graph as it is now (inductive: networks read features and ties, never labels, so a new node is
 scored as any other). One network a fold: it learns from the other folds, a part of which is set aside to stop early. A
 new node gets the mean of all; a node that was fitted on is scored by the network of its fold alone, which neither
-learned from its label nor was stopped by it. Calibration is fitted on these answers. `fit` needs the extra `gnn`, scoring
-does not. The model owns its arrays; nothing is kept between calls.
+learned from its label nor was stopped by it. Calibration is fitted on these answers. `fit` needs the extra `gnn`,
+scoring does not. The model owns its arrays; nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class GnnClassifier:
         for fold in range(self.folds):
             rest = np.flatnonzero(self.fold_ != fold)
             aside = deal(labels[rest], ASIDE, draw) == 0
-            parts = [Labels(codes[part], labels[part]) for part in (rest[~aside], rest[aside])]
-            trained = trainer.train(*parts, seed=self.seed * 1_000 + fold)
+            learned, stop = (Labels(codes[part], labels[part]) for part in (rest[~aside], rest[aside]))
+            trained = trainer.train(learned, stop, self.seed * 1_000 + fold)
             self._networks.append(trained.network)
             epochs.append(trained.epoch)
             precisions.append(trained.precision)

@@ -1,8 +1,8 @@
 """The networks in PyTorch, over blocks: the same formulas as `scoring`, with dropout and gradients.
 
-PyTorch comes in as an argument, never by import: without the extra `gnn` this module loads and is not used. A network is
-a dictionary of tensors, so its file is one of plain arrays. Products with the ties are sparse, and their gradients the
-products with the transpose.
+PyTorch comes in as an argument, never by import: without the extra `gnn` this module loads and is not used. A network
+is a dictionary of tensors, so its file is one of plain arrays. Products with the ties are sparse, and their gradients
+the products with the transpose.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from shoal.coordination.gnn.draws import Block
@@ -29,7 +30,10 @@ class Plan:
 
     def __init__(self, torch: ModuleType, found: Sequence[Block], inputs: Inputs, kind: str, device: str) -> None:
         rows = found[0].sources
-        on = lambda array: torch.from_numpy(np.ascontiguousarray(array)).to(device)  # noqa: E731
+
+        def on(array: npt.NDArray[np.float32]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
         held: dict[int, tuple[Any, ...]] = {}  # a full batch gives one block many times
         for one in found:
             if id(one) not in held:
@@ -123,8 +127,7 @@ def _csr(torch: ModuleType, matrix: sparse.spmatrix, device: str) -> Tensor:
     values = torch.from_numpy(held.data)
     with warnings.catch_warnings():  # PyTorch calls its CSR a beta, and says once that it does not look into it
         warnings.filterwarnings("ignore", message="Sparse (CSR tensor support|invariant checks)")
-        found = torch.sparse_csr_tensor(*parts, values, held.shape, device=device, check_invariants=False)
-    return found
+        return torch.sparse_csr_tensor(*parts, values, held.shape, device=device, check_invariants=False)
 
 
 @cache

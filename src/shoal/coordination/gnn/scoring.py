@@ -71,7 +71,7 @@ def _bwgnn(network: Network, inputs: Inputs) -> Floats:
         powers = [h]
         for _ in range(order):
             powers.append(np.where(root > 0, powers[-1] - root * around(link, back * powers[-1]), 0.0))
-        parts += [sum(c * one for c, one in zip(row, powers, strict=True)) for row in network["filters"]]
+        parts += list(np.tensordot(network["filters"].astype(np.float64), np.stack(powers), axes=1))
     return np.maximum(np.hstack(parts) @ network["mix.weight"] + network["mix.bias"], 0.0)
 
 
