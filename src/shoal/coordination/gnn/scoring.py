@@ -48,7 +48,11 @@ def score(network: Network, inputs: Inputs, kind: str) -> Floats:
 def _sage(network: Network, inputs: Inputs) -> Floats:
     h = inputs.x.astype(np.float64)
     for layer in range(depth_of(network)):
-        near = inputs.near if layer == 0 else tuple(around(link, h) for link in inputs.links)
+        near = (
+            [one.astype(np.float64) for one in inputs.near]
+            if layer == 0
+            else [around(link, h) for link in inputs.links]
+        )
         z = h @ network[f"{layer}.self"] + network[f"{layer}.bias"]
         for at, one in enumerate(near):
             z += one @ network[f"{layer}.view{at}"]
