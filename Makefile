@@ -40,7 +40,7 @@ check: $(STAMP) ## Lint, types, layers, sizes
 	@$(BIN)/shoal pack fmt --check src/shoal/packs/builtin/*
 
 bench: $(STAMP) ## All benchmarks, quick
-	@for name in decode enrich expressions features simulate pipeline cloudlogs closed_loop takeover anomaly scoring learn behaviour segments; do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	@for name in decode enrich expressions features simulate pipeline cloudlogs closed_loop takeover anomaly scoring learn behaviour segments coordination graph; do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -40,7 +40,7 @@ NAME = "coordination_signups"
 SCENARIOS = Path(__file__).parent / "scenarios"
 IDENTITY = Identity(bytes(range(16)))
 WANTED = ("account.created", "payment.added", "phone.verified", "recovery.changed")
-QUICK = ("operations-report-bulk", "operations-report-ordinary")
+QUICK = ("operations-report-cells-10", "operations-report-ordinary")
 GOALS = {"signup_precision": "≥ .97", "signup_recall": "≥ .85"}
 WAYS = ("templates", "rarity", "components")
 
@@ -101,7 +101,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     z, share = 1.96, right / of
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
     wide = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return middle - wide, middle + wide
+    return max(middle - wide, 0.0), min(middle + wide, 1.0)
 
 
 def _share(right: int, of: int) -> float | None:
@@ -182,9 +182,9 @@ def main() -> None:
     parser.add_argument("--dump", type=Path)
     given = parser.parse_args()
     figures, baselines, rows = measure(given.quick, given.dump, given.family)
-    print(f"{'scenario':<28}{'way':<12}{'precision of accounts':<38}recall")
+    print(f"{'scenario':<30}{'way':<12}{'precision of accounts':<38}recall")
     for name, way, precision, recall in rows:
-        print(f"{name:<28}{way:<12}{precision:<38}{recall}")
+        print(f"{name:<30}{way:<12}{precision:<38}{recall}")
     for key, value in figures.items():
         print(f"{key:<28}{value if value is None else round(value, 4)!s:<14}{GOALS.get(key, '')}")
     print(json.dumps({"benchmark": NAME, "quick": given.quick, "figures": figures, "baselines": baselines}))

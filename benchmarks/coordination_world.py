@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shoal.coordination.coaction import CoAction, actions_of, coaction
+from shoal.coordination.coaction import CoAction, CoActionSettings, actions_of, coaction
 from shoal.coordination.content import similar
 from shoal.coordination.content.sets import sets_of_relation
 from shoal.coordination.evidence import PairEvidence
@@ -33,6 +33,8 @@ from shoal.simulate import read_scenario, simulate
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+CAP = 300
+"""Accounts in one cell of co-action beyond which it is popular: as a deployment runs it."""
 SCENARIOS = Path(__file__).parent / "scenarios"
 KINDS = (
     "ordinary", "bulk", "drip", "whole", "cells-3", "cells-5", "cells-10", "cells-20", "camouflage", "slowdown",
@@ -94,7 +96,7 @@ def see_file(path: Path, name: str) -> Seen:
         kept.append(block)
     graph = builder.graph()
     hubs = learn_hubs(graph)
-    together = coaction(actions_of(graph))
+    together = coaction(actions_of(graph), CoActionSettings(cap=CAP))
     templates = find_templates(signups_of(kept, identity))
     content = similar(sets_of_relation(graph, graph.relations["file_content"]))
     pairs = (*relation_pairs(graph, hubs), together.evidence(), *templates.evidence(graph), content.evidence(graph))

@@ -59,7 +59,7 @@ def test_the_sql_finds_what_the_loops_find(rows, cap, least):
 @given(ROWS, st.integers(2, 5))
 @settings(max_examples=30, deadline=None)
 def test_company_is_who_else_was_there(rows, cap):
-    found = coaction(table(rows), CoActionSettings(SHORT, cap=cap, least=1, threads=1))
+    found = coaction(table(rows), CoActionSettings(SHORT, cap=cap, least=1, threads=1), everybody=True)
     wanted = plain_company(rows, [w * SECOND for w in SHORT], cap, 1)
     slots = {account: told[0] for account, told in wanted.items()}
     members = found.members.sort_by("account")
@@ -269,7 +269,7 @@ def test_on_shuffled_tables_the_model_and_the_ratio_hold():
     set_ = CoActionSettings(least=1, least_jaccard=0, threads=1)
     ratios, tested, found, told = [], 0, np.zeros((4, 3)), np.zeros((4, 3))
     for seed in range(2):
-        one = coaction(null_of(rows, seed), set_)
+        one = coaction(null_of(rows, seed), set_, everybody=True)
         company = np.column_stack([one.members[f"company{i}"].to_numpy() for i in range(4)])
         share = one.members["share"].to_numpy()
         for least in range(1, 4):

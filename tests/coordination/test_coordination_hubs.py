@@ -152,19 +152,19 @@ def test_labels_move_what_an_entity_is_worth_and_its_cap() -> None:
     assert innocent.llr("ip", 20) < cold.llr("ip", 20) < abusive.llr("ip", 20)
 
 
-def test_the_shrinkage_is_what_it_says() -> None:
-    """Ten entities of four accounts, all labelled: four of them wholly abusive, in the expected share of labels."""
+@pytest.mark.parametrize(("abusive", "expected_bad", "mean"), [(4, 0.4, 0.4), (5, 0.1, 0.1), (8, 0.2, 0.2)])
+def test_labels_are_weighted_and_shrunk_as_it_says(abusive: int, expected_bad: float, mean: float) -> None:
+    """Ten entities of four accounts, all labelled, `abusive` of them wholly so: more than there are in life."""
     world = World()
     for first in range(0, 40, 4):
         world.share(CARD, range(first, first + 4))
-    graph, bad = world.graph(), list(range(16))
-    hubs_settings = HubSettings(expected_bad=0.4, shrinkage=5.0)
-    cold = learn_hubs(graph, None, hubs_settings).relations["card"].odds[0, 1]
+    graph, hub_settings = world.graph(), HubSettings(expected_bad=expected_bad, shrinkage=5.0)
+    cold = learn_hubs(graph, None, hub_settings).relations["card"].odds[0, 1]
     prior = 1 / (1 + math.exp(-cold))
-    found = learn_hubs(graph, labelled(bad, list(range(16, 40))), hubs_settings).relations["card"]
+    bad = range(4 * abusive)
+    found = learn_hubs(graph, labelled(list(bad), list(range(bad.stop, 40))), hub_settings).relations["card"]
     assert found.labelled == 10
-    want = (10 * 0.4 + 5 * prior) / 15
-    assert 1 / (1 + math.exp(-found.odds[0, 1])) == pytest.approx(want)
+    assert 1 / (1 + math.exp(-found.odds[0, 1])) == pytest.approx((10 * mean + 5 * prior) / 15)
 
 
 def test_the_cap_is_where_the_odds_fall_under_twice_the_base() -> None:

@@ -1,5 +1,6 @@
 """The node classifier: what it learns, what it must not see, what it refuses, and its files."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -143,6 +144,9 @@ def test_files_that_are_not_what_was_written_are_refused():
         ({name: data for name, data in files.items() if name != "trees_1_0.txt"}, Corrupt, "missing"),
         (files | {"more.txt": b""}, Corrupt, "beside"),
     ]
+    junk = b"tree\nversion=v4\n"
+    told = [[hashlib.sha256(junk).hexdigest()], head["boosters"][1]]
+    table.append((with_head(boosters=told) | {"trees_0_0.txt": junk}, Corrupt, "trees_0"))
     for given, error, match in table:
         with pytest.raises(error, match=match):
             read_files(given)

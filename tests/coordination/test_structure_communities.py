@@ -91,7 +91,7 @@ def test_the_best_of_all_partitions_is_nearly_always_found():
         left, right, weight = random_graph(seed, 7, 12)
         best = plain_best(7, left.tolist(), right.tolist(), weight.tolist(), 0.6, [1.0] * 7)
         tries = [communities(7, left, right, weight, resolution=0.6, seed=s).quality for s in range(3)]
-        assert max(tries) >= 0.95 * best
+        assert max(tries) >= 0.9 * best
         missed.append(max(tries) < best - 1e-9)
     assert sum(missed) <= 3
 
@@ -106,6 +106,7 @@ def test_quality_never_falls_below_where_it_began(seed, order):
     assert found.quality >= before
     more = communities(60, left, right, weight, resolution=0.2, seed=order, start=found.labels)
     assert more.quality >= found.quality
+    assert more.quality >= communities(60, left, right, weight, resolution=0.2, start=found.labels).quality - 1e-9
     settled = communities(60, left, right, weight, resolution=0.2, start=more.labels, rounds=50)
     still = communities(60, left, right, weight, resolution=0.2, start=settled.labels)
     assert still.labels.tolist() == settled.labels.tolist()

@@ -26,7 +26,7 @@ def test_columns_are_named() -> None:
     levels = {one.name for one in NESTED}
     names = LoginLikelihood.outputs({"formula": "nested"})
     plain = [name for name in names if name not in levels and not name.endswith(("_seen", "_accounts"))]
-    assert len(plain) == 12
+    assert len(plain) == 16
     assert [name for name in plain if f"`{name}`" not in text] == []
 
 

@@ -282,3 +282,10 @@ def test_the_command_line(tmp_path: Path, world: tuple[Path, Path]) -> None:
     with pytest.raises(InvalidInput) as caught:
         cli.invoke(app, ["campaigns", "show", "cxyz", "--home", str(folder)], catch_exceptions=False)
     assert [problem.slug for problem in caught.value.problems] == ["campaigns.unknown"]
+
+
+def test_a_model_needs_labels_of_both_kinds(world: tuple[Path, Path]) -> None:
+    folder, _ = world
+    result = CliRunner().invoke(app, ["campaigns", "fit", str(folder)])
+    assert isinstance(result.exception, InvalidInput)
+    assert not (folder / "campaigns" / "unit.json").exists()

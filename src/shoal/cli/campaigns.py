@@ -33,13 +33,15 @@ def run(
     from shoal.cli.show import err, progress_bars
     from shoal.runtime.coordination.job import JobSettings, look
     from shoal.runtime.coordination.job import run as run_job
+    from shoal.runtime.coordination.learned import read_model
     from shoal.runtime.deployment import open_deployment
     from shoal.runtime.home import open_home
     from shoal.runtime.judge.backtest import published_pack
     from shoal.storage.journal import Journal
 
-    settings = JobSettings(recent_us=parse_duration(recent, "--recent"), anew=anew)
     opened = open_home(home, create=False)
+    model = read_model(opened)
+    settings = JobSettings(recent_us=parse_duration(recent, "--recent"), anew=anew, model=model)
     with progress_bars() as progress:
         if dry_run:
             journal = Journal.open(opened.journal, identity=opened.identity, read_only=True)
@@ -54,12 +56,43 @@ def run(
                 found = run_job(deployment, settings, stage=progress.stage, moved=progress.moved)
             finally:
                 deployment.close()
-    for note in found.notes:
+    for note in (*found.notes, *(["campaigns are judged by the model of `shoal campaigns fit`"] if model else [])):
         err.print(f"note: {note}", markup=False)
     if as_json:
         typer.echo(json.dumps(_run_json(found), indent=2))
     else:
         _print_run(found)
+
+
+@app.command("fit")
+def fit(
+    home: Path = typer.Argument(Path("shoal-data"), metavar="[DIR]", help="The deployment's folder."),
+    maturity: str = typer.Option("7d", "--maturity", help="Groups without a label count as benign if older."),
+    recent: str = typer.Option("30d", "--recent", help="How far back sign-ups and folders are compared."),
+) -> None:
+    """Learn from this deployment's labels which groups are abusive as wholes; later runs judge by it."""
+    from shoal.cli.judging import parse_duration
+    from shoal.cli.show import out, progress_bars
+    from shoal.runtime.coordination.job import JobSettings
+    from shoal.runtime.coordination.learned import fit_model, model_path
+    from shoal.runtime.home import open_home
+    from shoal.runtime.judge.backtest import published_pack
+    from shoal.storage.journal import Journal
+
+    opened = open_home(home, create=False)
+    settings = JobSettings(recent_us=parse_duration(recent, "--recent"))
+    with progress_bars() as progress:
+        progress.stage("gathering groups")
+        journal = Journal.open(opened.journal, identity=opened.identity, read_only=True)
+        try:
+            pack, _ = published_pack(opened, journal)
+            card = fit_model(opened, journal, pack, settings, parse_duration(maturity, "--maturity")).card
+        finally:
+            journal.close()
+    said = f"{card.kind} on {card.campaigns} groups, {card.abusive} of them abusive"
+    out.print(f"{said}: out-of-fold AUC {card.auc:.3f}, log loss {card.log_loss:.3f}", markup=False, soft_wrap=True)
+    hint = "delete it to go back to the unsupervised score"
+    out.print(f"kept in {model_path(opened)}; {hint}", markup=False, soft_wrap=True)
 
 
 @app.command("list")

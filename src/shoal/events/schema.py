@@ -70,12 +70,7 @@ def _columns() -> tuple[ColumnSpec, ...]:
         spec("seq", integer, stamp, "place in the journal, from 0, without gaps"),
         spec("as_of", moment, stamp, "time at which the event is evaluated: max(time, largest as_of before)"),
         spec("flags", integer, stamp, "bits of `Flag`: late, behind, clamped, erased"),
-        spec(
-            "event_id",
-            text,
-            given,
-            "the source's id of the event; else the hash of the record and its occurrence",
-        ),
+        spec("event_id", text, given, "the source's id of the event; else the hash of the record and its occurrence"),
         spec("source", text, given, "name of the source"),
         spec("partition", text, given, "part of the source (file, shard, topic partition)"),
         spec("offset", integer, given, "place in the partition"),

@@ -355,7 +355,7 @@ def cut(name: str, most: int = _NAME) -> str:
 
 def dates(axes: Axes) -> None:
     """Days along x."""
-    locator = AutoDateLocator(tz=UTC, maxticks=9)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
     axes.xaxis_date(UTC)

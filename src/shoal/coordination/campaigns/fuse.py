@@ -60,9 +60,9 @@ class CampaignSettings:
     soft_cap: float = 0.8
     hard_cap: float = 1.5
     families: Mapping[str, str] = field(default_factory=lambda: dict(FAMILIES))
-    resolution: float = 0.1
+    resolution: float = 0.05
     min_size: int = 3
-    min_belief: float = 0.5
+    min_belief: float = 0.4
     min_score: float = 0.5
     prune: float = 0.25
     hub: int = 200

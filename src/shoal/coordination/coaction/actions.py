@@ -50,31 +50,51 @@ def actions(account: Ints, object_: Ints, time: Ints) -> pa.Table:
 def actions_of(graph: EntityGraph, relations: Iterable[str] | None = None) -> pa.Table:
     """Actions of a graph: its relations whose entities are targets (or those named), accounts as the graph's codes.
 
-    An edge gives its first and its last action; what lay between is not in a graph. Objects are entity ids, mixed with
-    the relation's place so that equal ids of two relations stay two. Raises `InvalidInput` for an unknown relation.
+    An edge gives its first and its last action; what lay between is not in a graph. An object is an entity's code
+    behind those of the relations before it; `entities_of` leads back. Raises `InvalidInput` for an unknown relation.
     """
-    names = list(relations) if relations is not None else [
-        name for name, edges in graph.relations.items() if edges.relation.role is Role.TARGET
-    ]  # fmt: skip
-    problems = [
-        Problem("coaction.relation", f"the graph has no relation {name!r}", Where(path="relations"),
-                allowed=", ".join(graph.relations) or "none", nearest=nearest_name(name, graph.relations))
-        for name in names if name not in graph.relations
-    ]  # fmt: skip
-    if problems:
-        raise InvalidInput(problems)
-    parts: list[tuple[Ints, Ints, Ints]] = []
+    none = np.zeros(0, np.int64)
+    parts: list[tuple[Ints, Ints, Ints]] = [(none, none, none)]
     offset = 0
-    for name in names:
+    for name in _targets(graph, relations):
         edges = graph.relations[name]
         again = edges.last != edges.first
         objects = edges.entity + offset
         parts += [(edges.account, objects, edges.first), (edges.account[again], objects[again], edges.last[again])]
         offset += len(edges.entity_ids)
-    columns = [np.concatenate([np.zeros(0, np.int64), *column]) for column in zip(*parts, strict=True)] if parts else [
-        np.zeros(0, np.int64)
-    ] * 3  # fmt: skip
-    return actions(*columns)
+    return actions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def entities_of(
+    graph: EntityGraph, objects: Ints, relations: Iterable[str] | None = None
+) -> tuple[tuple[str, int], ...]:
+    """Relation and entity id of objects of `actions_of(graph, relations)`. Raises `IndexError` for others."""
+    names = _targets(graph, relations)
+    ends = np.cumsum([len(graph.relations[name].entity_ids) for name in names])
+    found = []
+    for one in np.asarray(objects, np.int64).tolist():
+        place = int(np.searchsorted(ends, one, "right"))
+        if one < 0 or place >= len(names):
+            raise IndexError(f"no object {one} among the targets {', '.join(names) or 'of no relation'}")
+        ids = graph.relations[names[place]].entity_ids
+        found.append((names[place], int(ids[one - int(ends[place]) + len(ids)])))
+    return tuple(found)
+
+
+def _targets(graph: EntityGraph, relations: Iterable[str] | None) -> list[str]:
+    """The relations named, or those whose entities are targets."""
+    if relations is None:
+        return [name for name, edges in graph.relations.items() if edges.relation.role is Role.TARGET]
+    names = list(dict.fromkeys(relations))
+    allowed = ", ".join(graph.relations) or "none"
+    problems = [
+        Problem("coaction.relation", f"the graph has no relation {name!r}", Where(path="relations"),
+                allowed=allowed, nearest=nearest_name(name, graph.relations))
+        for name in names if name not in graph.relations
+    ]  # fmt: skip
+    if problems:
+        raise InvalidInput(problems)
+    return names
 
 
 def checked(events: pa.Table) -> Actions:

@@ -80,11 +80,15 @@ class CoAction:
         return PairEvidence("coaction", self.left[at], self.right[at], self.llr[at], self.shared[at, -1])
 
 
-def coaction(events: pa.Table, settings: CoActionSettings | None = None, engine: Engine | None = None) -> CoAction:
+def coaction(
+    events: pa.Table, settings: CoActionSettings | None = None, engine: Engine | None = None, *,
+    everybody: bool = False,
+) -> CoAction:  # fmt: skip
     """Pairs that co-act in a table of actions (`account`, `object`, `time` µs; int64).
 
-    `engine`: DuckDB in this process where none is given (and closed again). Raises `InvalidInput` for a table that
-    cannot be read. Cost: some 3 CPU-seconds a million actions at most, 2 to 3 GB for ten million.
+    `engine`: DuckDB in this process where none is given (and closed again). `everybody`: `members` tells of all
+    accounts that were compared. Raises `InvalidInput` for a table that
+    cannot be read. Cost: some 4 CPU-seconds a million actions, 3 GB for ten million (`docs/adr/0009`).
     """
     settings = settings or CoActionSettings()
     rows = checked(events)
@@ -92,7 +96,7 @@ def coaction(events: pa.Table, settings: CoActionSettings | None = None, engine:
     used = engine or DuckEngine(settings)
     try:
         used.load("events", rows.table)
-        return run(used, settings, ids=rows.ids, read=len(rows.time), everybody=True)
+        return run(used, settings, ids=rows.ids, read=len(rows.time), everybody=everybody)
     finally:
         used.forget("events")
         if own:
@@ -118,9 +122,8 @@ def run(
             engine.keep(f"chosen{level}", texts.text(texts.CHOSEN, level=level))
         engine.keep("met", texts.text(texts.MEETINGS, meetings=texts.meetings(windows, "chosen")))
         pairs = engine.read(texts.pairs(windows, settings.least)).sort_by([("a", "ascending"), ("b", "ascending")])
-        engine.keep("told", texts.accounts(levels))
-        told = engine.read(texts.text(texts.EVERYBODY if everybody else texts.TOLD)).sort_by("account")
-        whole = engine.read(texts.text(texts.WHOLE)).to_pylist()[0]
+        told = engine.read(texts.accounts(levels, "active" if everybody else "members")).sort_by("account")
+        whole = engine.read(texts.text(texts.WHOLE, longest=levels - 1)).to_pylist()[0]
         objects = engine.read(texts.text(texts.OBJECTS, longest=levels - 1))
         near = _near(engine, settings, 1 if 0 < read <= SMALL else texts.SAMPLE)
         capped = tuple(
@@ -128,7 +131,7 @@ def run(
             for level, window in enumerate(settings.windows_s)
         )
     finally:
-        for name in (*made, "candidates", "members", "met", "told", *(f"chosen{i}" for i in range(levels))):
+        for name in (*made, "candidates", "members", "met", *(f"chosen{i}" for i in range(levels))):
             engine.forget(name)
     return _judged(settings, ids, pairs, told, objects, near, Whole(whole["accounts"], whole["slots"], read, capped))
 
@@ -146,7 +149,7 @@ def calibrate(
     found = np.zeros(len(settings.windows))
     expectation: list[tuple[Floats, Floats]] = []
     for seed in seeds:
-        one = coaction(null_of(events, seed, within_s=within_s), settings)
+        one = coaction(null_of(events, seed, within_s=within_s), settings, everybody=True)
         found += (one.shared >= settings.least).sum(axis=0)
         expectation.append(_model(one))
     factors = []
@@ -179,8 +182,9 @@ def _model(found: CoAction) -> tuple[Floats, Floats]:
 
 def _placed(engine: Engine, settings: CoActionSettings) -> list[str]:
     """Places of all windows, the longest first; each shorter one sees only what the longer could not settle."""
-    engine.keep("kept", texts.text(texts.KEPT, least=settings.least))
-    made, todo = ["kept"], "kept"
+    engine.keep("active", texts.text(texts.ACTIVE, least=settings.least))
+    engine.keep("kept", texts.text(texts.KEPT))
+    made, todo = ["active", "kept"], "kept"
     for level in reversed(range(len(settings.windows))):
         window = settings.windows[level]
         engine.keep(f"presence{level}", texts.text(texts.PRESENCE, window=window, todo=todo))

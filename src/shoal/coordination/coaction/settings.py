@@ -29,7 +29,7 @@ class CoActionSettings:
     """
 
     windows_s: tuple[int, ...] = (60, 600, 3_600, 86_400)
-    cap: int = 30
+    cap: int = 20
     least: int = 3
     least_jaccard: float = 0.05
     fdr: float = 0.01

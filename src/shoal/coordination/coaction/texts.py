@@ -21,10 +21,9 @@ SHIFT = 1 << 32  # of the two numbers that are packed into one
 UNIT = 1 << 20  # whole parts of logarithms and weights
 SAMPLE = 16  # of so many objects, one is looked at for how near meetings are
 
-KEPT = Template("""
-SELECT account, object, time FROM events
-WHERE account IN (SELECT account FROM events GROUP BY account HAVING COUNT(*) >= $least)
-""")
+ACTIVE = Template("SELECT account FROM events GROUP BY account HAVING COUNT(*) >= $least")
+
+KEPT = Template("SELECT account, object, time FROM events WHERE account IN (SELECT account FROM active)")
 
 PRESENCE = Template("""
 SELECT object, account, cell, MIN(time) AS first_at, MAX(time) AS last_at, COUNT(*) AS actions
@@ -103,14 +102,13 @@ COUNTS = Template("""
 
 ACCOUNTS = Template("""
 SELECT account, CAST(SUM(slots) AS BIGINT) AS slots, $sums
-FROM (SELECT account, 1 AS slots, $none FROM presence$longest $companies) AS told GROUP BY account
+FROM (SELECT account, 1 AS slots, $none FROM presence$longest $companies) AS told
+WHERE account IN (SELECT account FROM $who) GROUP BY account
 """)
 
-EVERYBODY = Template("SELECT * FROM told")
-
-TOLD = Template("SELECT * FROM told WHERE account IN (SELECT account FROM members)")
-
-WHOLE = Template("SELECT COUNT(*) AS accounts, CAST(COALESCE(SUM(slots), 0) AS BIGINT) AS slots FROM told")
+WHOLE = Template("""
+SELECT (SELECT COUNT(*) FROM active) AS accounts, (SELECT COUNT(*) FROM presence$longest) AS slots
+""")
 
 OBJECTS = Template("""
 SELECT account, COUNT(*) AS objects FROM
@@ -155,12 +153,12 @@ def near(windows: Sequence[int], placed: str, level: int) -> str:
     return text(NEAR, counts=counts, meetings=meetings(windows, placed, level))
 
 
-def accounts(levels: int) -> str:
-    """Places of each account (objects by cells of the longest window), and its company in each window."""
+def accounts(levels: int, who: str) -> str:
+    """Places of the accounts of a table (objects by cells of the longest window), and their company in each window."""
     sums = ", ".join(f"CAST(SUM(company{i}) AS BIGINT) AS company{i}" for i in range(levels))
     none = ", ".join(f"0 AS company{i}" for i in range(levels))
     companies = ""
     for level in range(levels):
         row = ", ".join("company2" if i == level else "0" for i in range(levels))
         companies += f" UNION ALL SELECT account, 0, {row} FROM placed{level}"  # noqa: S608 - numbers of this loop
-    return text(ACCOUNTS, sums=sums, none=none, longest=levels - 1, companies=companies)
+    return text(ACCOUNTS, sums=sums, none=none, longest=levels - 1, companies=companies, who=who)

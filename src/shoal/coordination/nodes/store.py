@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import lightgbm as lgb
 import msgspec
 import numpy as np
 
@@ -103,9 +104,7 @@ def read_files(files: Mapping[str, bytes], where: str = FILE) -> NodeClassifier:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Problem("nodes.file", str(error), place)) from None
     _check(found, place)
-    forests = [
-        Forest([_text(files, fold, bag, one) for bag, one in enumerate(row)]) for fold, row in enumerate(found.boosters)
-    ]
+    forests = [_forest(files, fold, row, len(found.columns)) for fold, row in enumerate(found.boosters)]
     if len(files) != 1 + sum(map(len, found.boosters)):
         raise Corrupt(f"{where}: files beside those that it names")
     model = NodeClassifier().set_params(**(found.parameters | {"members": tuple(found.parameters["members"])}))
@@ -134,12 +133,21 @@ def read_files(files: Mapping[str, bytes], where: str = FILE) -> NodeClassifier:
     return model
 
 
-def _text(files: Mapping[str, bytes], fold: int, bag: int, written: str) -> str:
-    name = f"trees_{fold}_{bag}.txt"
-    data = files.get(name)
-    if data is None or hashlib.sha256(data).hexdigest() != written:
-        raise Corrupt(f"{name}: {'missing' if data is None else 'not what was written'}")
-    return data.decode()
+def _forest(files: Mapping[str, bytes], fold: int, written: list[str], width: int) -> Forest:
+    texts = []
+    for bag, one in enumerate(written):
+        name = f"trees_{fold}_{bag}.txt"
+        data = files.get(name)
+        if data is None or hashlib.sha256(data).hexdigest() != one:
+            raise Corrupt(f"{name}: {'missing' if data is None else 'not what was written'}")
+        texts.append(data.decode("utf-8", "replace"))
+    try:
+        forest = Forest(texts)
+    except lgb.basic.LightGBMError as error:
+        raise Corrupt(f"trees_{fold}: {error}") from None
+    if forest.width > width:
+        raise Corrupt(f"trees_{fold}: reads {forest.width} columns of {width}")
+    return forest
 
 
 def _check(found: _Fitted, place: Where) -> None:

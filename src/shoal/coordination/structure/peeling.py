@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shoal.coordination.structure import peel_kernel as K  # noqa: N812 - a namespace of kernels
 from shoal.coordination.structure.checks import (
     MAX_NODES,
     Codes,
@@ -32,7 +33,6 @@ from shoal.coordination.structure.checks import (
     refuse,
 )
 from shoal.coordination.structure.partitions import LARGEST, Rows, rows_of
-from shoal.coordination.structure.peel_kernel import peel, weigh, within
 from shoal.errors import Problem, Where
 
 BITS = 60
@@ -112,12 +112,12 @@ def _blocks(
     while len(found) < blocks:
         left = kept.copy()
         whole = int(left.sum())
-        best = peel(rows.start, rows.beside, units, priors, left, accounts, gone, density)
+        best = K.peel(rows.start, rows.beside, units, priors, left, accounts, gone, density)
         if best < 0 or density[0] / scale < sparse:
             break
         left[gone[best:whole]] = 1
         members = np.flatnonzero(left[:accounts])
-        edges = int(within(rows.start, rows.beside, left, accounts))
+        edges = int(K.within(rows.start, rows.beside, left, accounts))
         score, shared = float(scores[members].mean()), np.flatnonzero(left[accounts:])
         found.append(Block(members, shared, float(density[0] / scale), edges, score, base))
         kept[members] = 0
@@ -128,7 +128,7 @@ def _units(rows: Rows, accounts: int, scores: Floats, prior: float, offset: floa
     """Edge weights and suspicion in whole units, and how many units are 1."""
     worth = 1.0 / np.log(offset + np.diff(rows.start)[accounts:])
     strength = rows.strength.copy()
-    whole = weigh(rows.start, rows.beside, strength, worth, accounts)
+    whole = K.weigh(rows.start, rows.beside, strength, worth, accounts)
     suspicion = np.concatenate([scores * prior, np.zeros(rows.size - accounts)])
     total = whole + float(suspicion.sum()) + 1.0
     scale = math.ldexp(1.0, min(BITS - math.frexp(total)[1], 40))

@@ -1,7 +1,7 @@
 """The timing comb: sign-ups that come too evenly, or too densely, for people.
 
-Times are first carried to the service's own clock, on which all its sign-ups come evenly: a wave of honest sign-ups
-raises the rate for everybody and is no evidence. On that clock strangers come at random (a Poisson process), so that
+Times are first carried to the service's own clock, on which each hour is as long as it has sign-ups: a wave of honest
+ones raises the rate for everybody and is no evidence. On that clock strangers come at random (a Poisson process), so
 
 - `density`: how far a group stands closer than the service's rate of such sign-ups, as -log10 of a Poisson tail;
 - `evenness`: gaps more alike than random ones, by Greenwood's statistic (the sum of squared shares, 1946), -log10 p;
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, poisson
 
-from shoal.coordination.templates.signups import Ints
+from shoal.coordination.templates.signups import HOUR, Ints
 
 Floats = npt.NDArray[np.float64]
 SECOND = 1_000_000
@@ -55,7 +55,7 @@ def comb(times: Ints, every: Ints, usual: float) -> Comb:
     if size < 3:
         return Comb(0.0, 0.0, 0.0, float(np.diff(times).mean()) / SECOND if size == 2 else 0.0, 0)
     others = _without(every, times)
-    clock = np.searchsorted(others, times, "left").astype(float) + _between(others, times)
+    clock = _clock(others, times)
     expected = max((clock[-1] - clock[0]) * usual, 1e-9)
     density = -poisson.logsf(size - 2, expected) / np.log(10)  # the first one opens the stretch
     teeth, period = _teeth(times)
@@ -74,14 +74,15 @@ def _without(every: Ints, times: Ints) -> Ints:
     return np.repeat(values, counts)
 
 
-def _between(others: Ints, times: Ints) -> Floats:
-    """How far a time stands on the way from one sign-up of the others to the next, in [0, 1)."""
-    if len(others) < 2:
-        return np.asarray((times - times[0]) / max(float(times[-1] - times[0]), 1.0))
-    at = np.searchsorted(others, times, "left")
-    low = others[np.clip(at - 1, 0, len(others) - 1)]
-    high = others[np.clip(at, 0, len(others) - 1)]
-    return np.asarray(np.where(high > low, (times - low) / np.maximum(high - low, 1), 0.0))
+def _clock(others: Ints, times: Ints) -> Floats:
+    """Times on the clock of the service: how many others had signed up, evenly within each hour, half a one added to
+    each hour so that the clock never stands still."""
+    first = times[0] // HOUR
+    edges = np.arange(first, times[-1] // HOUR + 2) * HOUR
+    counts = np.diff(np.searchsorted(others, edges)) + 0.5
+    passed = np.concatenate([[0.0], np.cumsum(counts)])
+    at = times // HOUR - first
+    return np.asarray(passed[at] + counts[at] * (times - edges[at]) / HOUR)
 
 
 def _evenness(clock: Floats) -> float:

@@ -35,6 +35,11 @@ MOST = 12.0
 """No pair is told to be likelier of one hand than e^12 to one by its sign-ups alone."""
 TOLD = 1.0
 """Pairs of less evidence than this are not told."""
+NEXT = 8
+"""With how many of the next members each member of a cluster is paired."""
+SEED = 3
+COST, SLOPE = 4.0, 4.0
+"""A cluster's score is one half where it gains `COST` nats for each nat of the number of sign-ups."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +127,6 @@ class Templates:
         return keys[best] // size, keys[best] % size, values[best], counts[best], np.isin(keys[best], hard_key)
 
 
-NEXT = 8
-
-
 def find(signups: SignUps, settings: Settings | None = None) -> Templates:
     """Clusters of sign-ups that were made by one template, without labels.
 
@@ -161,9 +163,6 @@ def _seeded(group: Ints, pairs: Weighed, belief: float) -> Ints:
     return np.where(big, int(group.max(initial=-1)) + 1 + label.astype(np.int64), group)
 
 
-SEED = 3
-
-
 def _members(group: Ints) -> list[Ints]:
     """The rows of each group, ascending, by their first."""
     rows = np.flatnonzero(group >= 0)
@@ -182,7 +181,3 @@ def _cluster(signups: SignUps, mixture: Mixture, rows: Ints) -> SignUpCluster:
         rows, signups.account[rows], belief, score, int(signups.time[rows[0]]), int(signups.time[rows[-1]]), features,
         words_of(signups, rows, features),
     )  # fmt: skip
-
-
-COST = 4.0
-SLOPE = 4.0

@@ -98,7 +98,7 @@ def _networks(signups: SignUps, rows: Ints) -> list[tuple[float, str]]:
 
 
 def _timing(features: Mapping[str, float], size: int) -> list[tuple[float, str]]:
-    if max(features["comb_evenness"], features["comb_teeth"]) > 6:
+    if features["comb_evenness"] > 4 or features["comb_teeth"] > 6:
         return [(1.5, f"one every {_time(features['gap_median_s'])}, more evenly than people come")]
     if features["comb_density"] > 3:
         span = _time(features["span_h"] * 3600)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from shoal.detectors.behaviour import bags_kernel as K  # noqa: N812 - a namespace of constants
+from shoal.detectors.behaviour import embedding_kernel as K  # noqa: N812 - a namespace of constants
 from shoal.detectors.behaviour.embedding import LONGEST, MOST_CELLS, NgramEmbedding, PeerGroups
 from shoal.detectors.behaviour.rows import Array, Arrays, KeyedRows
 from shoal.detectors.behaviour.settings import checked, columns_of, micros_of, names_of, power_problems

@@ -5,7 +5,7 @@ One table of open addressing holds three numbers a key, in forward-decayed units
 account its weight and the longitude of the last place that is trusted; of an account and hour the weight; of a network,
 and of an account there, the moments of the logarithm of the round-trip time. Both columns compare what is usual for
 everybody with what is usual for the account, each a proper distribution: over 168 hours, smoothed to the hours beside
-and to the same hour of like days; over all times, a Student's t whose mean and spread back off from account to network to
+and to the same hour of like days; over all times, a Student's t whose mean and spread back off from account to network
 to all, mixed with what is usual one level up, so that no time says more than the logins that were counted.
 `habits.py` owns the arrays and gives room when `run` asks for it.
 """

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from shoal.coordination import coaction, content, templates
 from shoal.coordination.campaigns.campaign import Campaign
-from shoal.coordination.campaigns.find import find
+from shoal.coordination.campaigns.find import Judge, find
 from shoal.coordination.campaigns.fuse import CampaignSettings
 from shoal.coordination.campaigns.identity import Carried, carry
 from shoal.coordination.campaigns.incremental import recluster, restamped
@@ -35,11 +35,13 @@ DAY_US = 86_400_000_000
 @dataclass(frozen=True)
 class JobSettings:
     """`recent_us`: how far back sign-ups, means of payment and folders are compared. `anew`: build the graph and all
-    campaigns from the beginning."""
+    campaigns from the beginning. `model`: judges campaigns as wholes (`learned.read_model`); None: the score is
+    unsupervised."""
 
     recent_us: int = 30 * DAY_US
     anew: bool = False
     campaigns: CampaignSettings = field(default_factory=CampaignSettings)
+    model: Judge | None = None
     coaction: coaction.CoActionSettings = field(default_factory=lambda: coaction.CoActionSettings(cap=300))
 
 
@@ -157,8 +159,10 @@ def _campaigns(
     describe: Callable[[npt.NDArray[np.int64]], Sequence[str]],
 ) -> tuple[tuple[Campaign, ...], int]:
     if told is None or found.touched is None or settings.anew:
-        return find(graph, pairs, settings.campaigns, describe=describe), graph.accounts
-    again = recluster(graph, pairs, told.campaigns, found.touched, settings.campaigns, describe=describe)
+        return find(graph, pairs, settings.campaigns, model=settings.model, describe=describe), graph.accounts
+    again = recluster(
+        graph, pairs, told.campaigns, found.touched, settings.campaigns, model=settings.model, describe=describe
+    )
     return restamped(again.campaigns, graph.read), again.accounts
 
 
