@@ -55,7 +55,7 @@ def measure(quick: bool, data: Path) -> tuple[Figures, Figures]:
     """Figures and baselines; quick: one split of Tolokers with small networks, one cut."""
     graphs = data / "graphs"
     try:
-        tolokers, alone = _tolokers(graphs / "tolokers.npz", quick)
+        tolokers, alone = _tolokers(graphs / "tolokers.npz", quick, 1 if quick else 10)
         otc, others = _otc(graphs / "bitcoin_otc", quick)
         simulated, more = ({}, {}) if quick else _operations()
     except MissingExtra as error:
@@ -86,10 +86,11 @@ def card(figures: Figures) -> dict[str, str]:
 def _model(kind: str, seed: int, quick: bool) -> GnnClassifier:
     if quick:
         return GnnClassifier(model=kind, hidden=32, epochs=40, patience=10, folds=2, seed=seed)  # type: ignore[arg-type]
-    return GnnClassifier(model=kind, epochs=150, patience=25, folds=3, seed=seed)  # type: ignore[arg-type]
+    hidden = 64 if kind == "sage" else 32
+    return GnnClassifier(model=kind, hidden=hidden, epochs=100, patience=25, folds=2, seed=seed)  # type: ignore[arg-type]
 
 
-def _tolokers(path: Path, quick: bool) -> tuple[Figures, Figures]:
+def _tolokers(path: Path, quick: bool, splits: int) -> tuple[Figures, Figures]:
     if not path.exists():
         print(f"no graph at {path}: the figures of networks on Tolokers are null")
         return {}, {}
@@ -102,7 +103,7 @@ def _tolokers(path: Path, quick: bool) -> tuple[Figures, Figures]:
     names = kinds if quick else (*kinds, "trees", "blend")
     auroc, ap = Board("Tolokers, networks, AUROC", names), Board("Tolokers, networks, AP", names)
     added: list[Floats] = []
-    for split in range(1 if quick else 10):
+    for split in range(splits):
         train, aside, test = (np.flatnonzero(held[f"{one}_masks"][split]) for one in ("train", "val", "test"))
         start, z = time.process_time(), {}
         for kind in kinds:

@@ -45,10 +45,13 @@ def around(link: Link, x: npt.NDArray[np.floating]) -> Floats:
 
 
 def raw(graph: NodeGraph) -> Float32s:
-    """Features, and logarithms of degree and weight of each view, float32 [n, d]; NaN unknown."""
+    """Features, and logarithms of degree and weight of each view against the graph's mean, float32 [n, d]; NaN unknown.
+
+    Against the mean, so that a graph that has only grown since `fit` looks as it did."""
     parts = [graph.features]
     for _, link in views(graph):
-        parts.append(np.log1p(np.column_stack([link.degree.astype(np.float64), link.weight])))
+        place = np.column_stack([link.degree.astype(np.float64), link.weight])
+        parts.append(np.log1p(place) - np.log1p(place.mean(axis=0)))
     return np.column_stack(parts).astype(np.float32)
 
 
