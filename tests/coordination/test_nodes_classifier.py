@@ -323,6 +323,19 @@ def test_a_line_is_scikit_learns_logistic_regression():
     assert np.isfinite(apart.slopes).all()  # separable, and yet it ends
 
 
+def test_a_wide_line_is_the_same_line(monkeypatch):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 40))
+    y = (x[:, 0] - x[:, 1] + rng.normal(size=300) > 0).astype(int)
+    for strength in (0.01, 1.0):
+        narrow = Line.of(x, y, strength)
+        with monkeypatch.context() as patch:
+            patch.setattr("shoal.coordination.nodes.members.WIDE", 10)
+            wide = Line.of(x, y, strength)
+        np.testing.assert_allclose(wide.slopes, narrow.slopes, atol=2e-4)
+        assert wide.intercept == pytest.approx(narrow.intercept, abs=2e-4)
+
+
 def test_normal_scores_are_of_ranks():
     x = np.array([[1.0, 5.0, np.nan], [2.0, 5.0, np.nan], [2.0, 5.0, np.nan], [1000.0, 5.0, np.nan]], np.float32)
     scores = Scale.of(x).apply(x)

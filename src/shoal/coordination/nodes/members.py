@@ -15,6 +15,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from shoal.coordination.nodes.blend import FEW, sigmoid
@@ -26,6 +27,7 @@ Ints = npt.NDArray[np.int64]
 GRID = 65
 """Quantiles of a column that its normal scores are read from."""
 NEWTON_STEPS = 30
+WIDE = 600
 STEEPEST = 2.5
 """Normal scores are cut here (one in eighty)."""
 
@@ -114,9 +116,12 @@ class Line:
     @classmethod
     def of(cls, scores: Floats, y: Ints, strength: float) -> Line:
         """Logistic regression with an L2 penalty on slopes; `strength` is its inverse, scikit-learn's C. Newton's
-        steps, halved where the loss would rise."""
+        steps, halved where the loss would rise; L-BFGS from `WIDE` columns on, where a step would cost their cube."""
         x = np.column_stack([scores, np.ones(len(y))])
         penalty = np.append(np.full(scores.shape[1], 1.0 / strength), 1e-9)
+        if x.shape[1] > WIDE:
+            w = _descended(x, y, penalty)
+            return cls(w[:-1], float(w[-1]))
         w, loss = np.zeros(x.shape[1]), np.inf
         for _ in range(NEWTON_STEPS):
             p = sigmoid(x @ w)
@@ -138,3 +143,16 @@ class Line:
     def score(self, scores: Floats) -> Floats:
         """Log odds [n]."""
         return np.asarray(scores @ self.slopes + self.intercept, dtype=np.float64)
+
+
+def _descended(x: Floats, y: Ints, penalty: Floats) -> Floats:
+    """The same minimum by L-BFGS (Liu and Nocedal 1989): a step costs one pass over the rows."""
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        z = x @ w
+        slope = x.T @ (sigmoid(z) - y) + penalty * w
+        return float(np.sum(np.logaddexp(0.0, z) - y * z) + penalty @ w**2 / 2), slope
+
+    found = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B",
+                     options={"maxiter": 1000, "maxfun": 2000, "ftol": 1e-10, "gtol": 1e-5})  # fmt: skip
+    return np.asarray(found.x, dtype=np.float64)
