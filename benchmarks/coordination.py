@@ -14,14 +14,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-PARTS = ("quality", "speed", "coaction", "signups", "graph")
+PARTS = ("quality", "stream", "speed", "coaction", "signups", "graph")
 GOALS = {
     "coaction_precision": "≥ .995", "coaction_recall": "≥ .90", "signup_precision": "≥ .97", "signup_recall": "≥ .85",
     "unit_auc_in_period": "≥ .99", "unit_auc_out_of_time": "≥ .97",
     "benign_groups_touched": "≤ .0005", "carrier_nat_touched": "≤ .0001",
     "cells3_precision_kept": "≥ .75", "cells20_precision_kept": "≥ .90", "unionfind_10m_s": "≤ .2",
     "unionfind_100m_s": "≤ 6", "communities_10m_s": "≤ 40", "coaction_10m_s": "≤ 15",
-    "stream_edges_per_cpu_s": "≥ 20,000,000", "graph_events_per_cpu_s": "≥ 1,000,000",
+    "campaign_single_p99_us": "≤ 50", "stream_edges_per_cpu_s": "≥ 20,000,000", "graph_events_per_cpu_s": "≥ 1,000,000",
 }  # fmt: skip
 
 

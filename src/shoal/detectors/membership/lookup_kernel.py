@@ -23,27 +23,36 @@ def _find(keys, low, high, key):
 
 
 @njit(cache=True, nogil=True)
-def look_up(
-    values, valid, size, account_row, entity_rows, accounts, of_account, starts, entities, of_entity, weight, score,
-    member, touched, strength,
+def tell(
+    values, valid, size, account_row, entity_rows, accounts, of_account, belief, hub_share, starts, entities, of_entity,
+    weight, number, score, members, out, floats, told,
 ):  # fmt: skip
-    """For each row: its account's place in `accounts` (`member`, -1: in none), and of the campaigns that its entities
-    belong to the one of largest weight times score, the account's own left out (`touched`, -1: none; `strength`)."""
+    """Write the columns of all rows into `out` int64 [7, ≥ n] (`floats`: the same memory as float64) and `told` uint8:
+    number, belief, score, size and hub share of the account's campaign; and of the campaigns that its entities
+    belong to, the account's own left out, number and weight times score of the one where this is largest."""
     for i in range(size):
-        at = -1
+        own = -1
+        for column in range(7):
+            out[column, i], told[column, i] = 0, 0
         if valid[account_row, i]:
             at = _find(accounts, 0, len(accounts), values[account_row, i])
-        member[i] = at
-        own = of_account[at] if at >= 0 else -1
+            if at >= 0:
+                own = of_account[at]
+                out[0, i], out[3, i] = number[own], members[own]
+                floats[1, i], floats[2, i], floats[4, i] = belief[at], score[own], hub_share[at]
+                for column in range(5):
+                    told[column, i] = 1
         best, which = 0.0, -1
         for j in range(len(entity_rows)):
             row = entity_rows[j]
-            if row < 0 or not valid[row, i]:
+            if not valid[row, i]:
                 continue
             found = _find(entities, starts[j], starts[j + 1], values[row, i])
             if found < 0 or of_entity[found] == own:
                 continue
-            told = weight[found] * score[of_entity[found]]
-            if told > best:
-                best, which = told, of_entity[found]
-        touched[i], strength[i] = which, best
+            strength = weight[found] * score[of_entity[found]]
+            if strength > best:
+                best, which = strength, of_entity[found]
+        if which >= 0:
+            out[5, i], floats[6, i] = number[which], best
+            told[5, i], told[6, i] = 1, 1

@@ -8,12 +8,12 @@ makes them (`coordination.campaigns`, through `runtime`) does not know this modu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from shoal.detectors.membership.lookup_kernel import look_up
+from shoal.detectors.membership.lookup_kernel import tell
 from shoal.detectors.signals import Output, Setting, SettingValue, Signal, SignalDefinition
 from shoal.errors import Corrupt, InvalidInput, Problem, nearest_name
 from shoal.events.identity import Identity
@@ -23,6 +23,7 @@ from shoal.expressions.program import ListLike
 from shoal.features.engine import Stamps
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+_tell: Any = tell
 
 TABLES: Mapping[str, str] = {
     "accounts": "i",  # [members] keyed ids, ascending
@@ -75,8 +76,8 @@ class CampaignMembership(Signal):
             raise InvalidInput(problems)
         self._account = layout.index[_names(definition.settings, "account")[0]]
         self._rows = np.array([layout.index[name] for name in _names(definition.settings, "entities")], np.int64)
-        self._starts = np.zeros(len(self._rows) + 1, np.int64)
         self._tables: dict[str, npt.NDArray[np.generic]] = {}
+        self._given: tuple[npt.NDArray[np.generic], ...] = ()
 
     @classmethod
     def outputs(cls, settings: Mapping[str, SettingValue]) -> Mapping[str, Output]:  # noqa: ARG003
@@ -123,39 +124,17 @@ class CampaignMembership(Signal):
         }
         if arrays:
             places = np.arange(len(self._rows) + 1)
-            self._starts = np.searchsorted(self._tables["entity_column"], places).astype(np.int64)
+            starts = np.searchsorted(self._tables["entity_column"], places).astype(np.int64)
+            self._given = _arguments(self._tables, starts)
 
     def update(self, frame: Frame, stamps: Stamps, values: Values, valid: Valid) -> None:  # noqa: ARG002
         """See `Signal.update`."""
-        n, tables = frame.size, self._tables
-        values[:7, :n][valid[:7, :n] == 0] = 0
-        if not tables or not n:
+        n = frame.size
+        if not self._tables or not n:
+            values[:7, :n][valid[:7, :n] == 0] = 0
             return  # the columns are null, or what the test of a rule states
-        valid[:7, :n] = 0
-        values[:7, :n] = 0
-        member, touched, strength = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
-        look_up(
-            frame.values, frame.valid, n, self._account, self._rows, tables["accounts"], tables["account_campaign"],
-            self._starts, tables["entities"], tables["entity_campaign"], tables["entity_weight"], tables["score"],
-            member, touched, strength,
-        )  # fmt: skip
-        inside = np.flatnonzero(member >= 0)
-        if len(inside):
-            at = member[inside]
-            which = tables["account_campaign"][at]
-            told = (
-                tables["number"][which],
-                _bits(tables["account_belief"][at]),
-                _bits(tables["score"][which]),
-                tables["size"][which],
-                _bits(tables["account_hub_share"][at]),
-            )
-            for row, column in enumerate(told):
-                values[row, inside], valid[row, inside] = column, 1
-        near = np.flatnonzero(touched >= 0)
-        if len(near):
-            values[5, near], valid[5, near] = tables["number"][touched[near]], 1
-            values[6, near], valid[6, near] = _bits(strength[near]), 1
+        floats = values.view(np.float64)
+        _tell(frame.values, frame.valid, n, self._account, self._rows, *self._given, values, floats, valid)
 
     def snapshot(self) -> Arrays:
         """Nothing: the stage keeps the tables."""
@@ -168,20 +147,23 @@ class CampaignMembership(Signal):
 
     def warm(self) -> None:
         """Compile the kernel on one row."""
-        ids, none = np.zeros(1, np.int64), np.zeros(1)
-        look_up(
-            ids.reshape(1, 1), np.zeros((1, 1), np.uint8), 1, 0, ids, ids, ids, np.zeros(2, np.int64), ids, ids,
-            none, none, ids.copy(), ids.copy(), none.copy(),
-        )  # fmt: skip
+        kinds = {"i": np.zeros(1, np.int64), "f": np.zeros(1)}
+        given = _arguments({name: kinds[kind] for name, kind in TABLES.items()}, np.zeros(2, np.int64))
+        out = np.zeros((7, 1), np.int64)
+        row, none = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.uint8)
+        _tell(row, none, 1, 0, row[0], *given, out, out.view(np.float64), np.zeros((7, 1), np.uint8))
+
+
+def _arguments(tables: Arrays, starts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.generic], ...]:
+    """The tables in the order in which the kernel takes them. `starts`: where each column's entities begin."""
+    account = (tables[f"account_{name}"] for name in ("campaign", "belief", "hub_share"))
+    entity = (tables[name] for name in ("entities", "entity_campaign", "entity_weight", "number", "score", "size"))
+    return (tables["accounts"], *account, starts, *entity)
 
 
 def _names(settings: Mapping[str, SettingValue], key: str) -> tuple[str, ...]:
     given = settings[key]
     return given if isinstance(given, tuple) else (str(given),)
-
-
-def _bits(floats: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    return np.ascontiguousarray(floats, np.float64).view(np.int64)
 
 
 def _problems(arrays: Arrays, columns: int) -> list[Problem]:

@@ -21,7 +21,7 @@ from shoal.coordination.campaigns.fuse import CampaignSettings
 from shoal.coordination.campaigns.identity import Carried, carry
 from shoal.coordination.campaigns.incremental import recluster, restamped
 from shoal.coordination.evidence import PairEvidence
-from shoal.coordination.graph import EntityGraph, Known, learn_hubs, relation_pairs, with_edges
+from shoal.coordination.graph import EntityGraph, Known, hard_components, learn_hubs, relation_pairs, with_edges
 from shoal.packs.pack import Pack
 from shoal.runtime.coordination.gather import Gathered, gather, save
 from shoal.runtime.coordination.published import Told, newest, publish
@@ -30,6 +30,8 @@ from shoal.runtime.home import Home
 from shoal.storage.journal import Journal
 
 DAY_US = 86_400_000_000
+MOST_REFUSALS = 5
+"""Hard links that were not let join large groups, told as notes."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ def _evidence(
     with watch.at("weighing what is shared"):
         hubs = learn_hubs(graph, _known(found))
         pairs += relation_pairs(graph, hubs)
+        refused = hard_components(graph, hubs).refusals
+        found.notes.extend(f"not joined: {one.words}" for one in refused[:MOST_REFUSALS])
     with watch.at("comparing sign-ups"):
         signups = templates.signups_of(found.recent, home.identity)
         made = templates.find(signups)
