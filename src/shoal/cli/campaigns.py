@@ -210,13 +210,13 @@ def _read(folder: Path, name: str) -> tuple[Campaign, Seen, Any]:
     """A campaign with the names of its members, and its page."""
     from shoal.cli.show import progress_bars
     from shoal.runtime.coordination.published import chosen
-    from shoal.runtime.coordination.story import read_page
+    from shoal.runtime.coordination.story import read_pages
 
     opened, told = _told(folder)
     one = chosen(told, name)
     with progress_bars() as progress:
         progress.stage("reading its members' events")
-        seen, page = read_page(opened, one, moved=progress.moved)
+        seen, (page,) = read_pages(opened, [one], moved=progress.moved)
     return one, seen, page
 
 

@@ -30,7 +30,7 @@ from shoal.runtime.commit import Totals
 from shoal.runtime.coordination.job import run as run_campaigns
 from shoal.runtime.coordination.judged import Judged, judge
 from shoal.runtime.coordination.published import newest
-from shoal.runtime.coordination.story import read_page
+from shoal.runtime.coordination.story import read_pages
 from shoal.runtime.deployment import Deployment, find_pack, open_deployment
 from shoal.runtime.home import Home, open_home
 from shoal.runtime.judge.evidence import Population, population, touches
@@ -276,12 +276,12 @@ def _groups(run: _Run, found: Sequence[Judged]) -> list[Group]:
     run.progress.stage("drawing campaigns")
     folder = run.folder / "campaigns"
     folder.mkdir(exist_ok=True)
+    drawn = [one.campaign for one in found[:CAMPAIGN_PAGES]]
+    _, pages = read_pages(run.home, drawn) if drawn else (None, [])
+    files = {page.id: write_campaign(folder / f"{page.id}.html", page).name for page in pages}
     shown = []
-    for at, one in enumerate(found):
-        page = ""
-        if at < CAMPAIGN_PAGES:
-            _, drawn = read_page(run.home, one.campaign)
-            page = f"campaigns/{write_campaign(folder / f'{one.campaign.id}.html', drawn).name}"
+    for one in found:
+        page = f"campaigns/{files[one.campaign.id]}" if one.campaign.id in files else ""
         why = one.campaign.evidence[0] if one.campaign.evidence else ""
         shown.append(
             Group(

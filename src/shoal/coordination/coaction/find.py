@@ -184,10 +184,10 @@ def _placed(engine: Engine, settings: CoActionSettings) -> list[str]:
     """Places of all windows, the longest first; each shorter one sees only what the longer could not settle."""
     engine.keep("active", texts.text(texts.ACTIVE, least=settings.least))
     engine.keep("kept", texts.text(texts.KEPT))
-    made, todo = ["active", "kept"], "kept"
+    made, pending = ["active", "kept"], "kept"
     for level in reversed(range(len(settings.windows))):
         window = settings.windows[level]
-        engine.keep(f"presence{level}", texts.text(texts.PRESENCE, window=window, todo=todo))
+        engine.keep(f"presence{level}", texts.text(texts.PRESENCE, window=window, pending=pending))
         engine.keep(f"cells{level}", texts.text(texts.CELLS, level=level))
         engine.keep(f"live{level}", texts.text(texts.LIVE, level=level, cap=settings.cap, window=window))
         engine.keep(f"placed{level}", texts.text(texts.PLACED, level=level))
@@ -195,9 +195,9 @@ def _placed(engine: Engine, settings: CoActionSettings) -> list[str]:
         made += [f"presence{level}", f"cells{level}", f"placed{level}"]
         if level:
             engine.keep(f"deep{level}", texts.text(texts.DEEP, level=level, cap=settings.cap, window=window))
-            engine.keep(f"todo{level}", texts.text(texts.TODO, level=level, window=window, todo=todo))
-            todo = f"todo{level}"
-            made += [f"deep{level}", todo]
+            engine.keep(f"pending{level}", texts.text(texts.PENDING, level=level, window=window, pending=pending))
+            pending = f"pending{level}"
+            made += [f"deep{level}", pending]
     return made
 
 

@@ -9,7 +9,7 @@ An action falls into the cell of its object and time; two cells that touch are a
 buckets that overlap by half, and two actions at most a window apart are never cut. Tables of one window have its
 number behind their names: `presence` (object, account, cell: first and last action), `cells`, `live` (cells with
 company that are not too popular), `placed` (presence in live cells), `deep` (cells that a shorter window must look
-at: too popular ones and their neighbours, and those where an account acted more than twice), `todo` (their actions).
+at: too popular ones and their neighbours, and those where an account acted more than twice), `pending` (their actions).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEPT = Template("SELECT account, object, time FROM events WHERE account IN (SELE
 
 PRESENCE = Template("""
 SELECT object, account, cell, MIN(time) AS first_at, MAX(time) AS last_at, COUNT(*) AS actions
-FROM (SELECT object, account, time, time - time % $window AS cell FROM $todo) AS placed_at
+FROM (SELECT object, account, time, time - time % $window AS cell FROM $pending) AS placed_at
 GROUP BY object, account, cell
 """)
 
@@ -54,8 +54,8 @@ UNION SELECT object, cell + $window FROM cells$level WHERE accounts > $cap
 UNION SELECT object, cell - $window FROM cells$level WHERE accounts > $cap
 """)
 
-TODO = Template("""
-SELECT e.account, e.object, e.time FROM $todo AS e
+PENDING = Template("""
+SELECT e.account, e.object, e.time FROM $pending AS e
 WHERE EXISTS (SELECT 1 FROM deep$level AS d WHERE d.object = e.object AND d.cell = e.time - e.time % $window)
 """)
 

@@ -7,7 +7,7 @@ members, from which come their names, what they share by name, and when they use
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,16 +221,16 @@ def plain(campaign: Campaign, seen: Seen) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_page(
-    home: Home, campaign: Campaign, *, moved: Moved = lambda _done, _total: None
-) -> tuple[Seen, CampaignPage]:
-    """The names of a campaign's members, and its page, read from the journal, the store and the kept graph."""
+def read_pages(
+    home: Home, campaigns: Sequence[Campaign], *, moved: Moved = lambda _done, _total: None
+) -> tuple[Seen, list[CampaignPage]]:
+    """The names of the members of some campaigns, and a page of each, in one reading of journal, store and kept
+    graph."""
     journal = Journal.open(home.journal, identity=home.identity, read_only=True)
     try:
         pack, _ = published_pack(home, journal)
-        seen = read_members(home, journal, pack, [campaign], moved=moved)
+        seen = read_members(home, journal, pack, campaigns, moved=moved)
         found = gather(home, journal, pack, recent_us=0)
-        innocents = who_innocent(campaign, found.graph)
     finally:
         journal.close()
     store = home.open_store(read_only=True)
@@ -239,4 +239,4 @@ def read_page(
     finally:
         store.close()
     relations = {one.id: one for one in (*pack.relations, FOLDER_TREE, VISITORS)}
-    return seen, page_of(campaign, seen, innocents, relations)
+    return seen, [page_of(one, seen, who_innocent(one, found.graph), relations) for one in campaigns]
